@@ -1,0 +1,22 @@
+//! The decisions of Punctual, pure: no I/O, no clock, no randomness, no waiting.
+//!
+//! The flow of a run through this crate, which is also the order to read it in:
+//! [`trigger`] fires occurrences, [`admission`] admits them as runs, [`queue`] chooses which start,
+//! [`run`] applies what happens to them.
+
+pub mod error;
+pub mod id;
+pub mod time;
+
+pub mod calendar;
+pub mod schedule;
+
+pub mod job;
+pub mod trigger;
+
+pub mod admission;
+pub mod attempt;
+pub mod occurrence;
+pub mod queue;
+pub mod retry;
+pub mod run;
