@@ -12,6 +12,7 @@ pub mod calendar;
 pub mod schedule;
 
 pub mod job;
+pub mod spec;
 pub mod trigger;
 
 pub mod admission;
