@@ -61,7 +61,7 @@ pub enum Kind {
     /// A mapping from the user's names to one kind.
     Names(&'static Kind),
     /// A mapping with known keys.
-    Object(&'static Shape),
+    Object(fn() -> &'static Shape),
     /// One of several kinds.
     Any(&'static [&'static Kind]),
     /// Anything; an executor of a later release reads it.

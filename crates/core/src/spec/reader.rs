@@ -391,7 +391,7 @@ impl Kind {
     /// The shapes a key of this kind can hold.
     pub(crate) fn shapes(&self) -> Vec<&'static Shape> {
         match self {
-            Self::Object(shape) => vec![shape],
+            Self::Object(shape) => vec![shape()],
             Self::List(kind) | Self::Names(kind) => kind.shapes(),
             Self::Any(kinds) => kinds.iter().flat_map(|kind| kind.shapes()).collect(),
             _ => Vec::new(),

@@ -16,12 +16,12 @@ pub static DOCUMENT: Shape = Shape {
     only_shared: false,
     others: None,
     keys: &[
-        Key::new("defaults", &Kind::Object(&DEFAULTS), "what holds for every job of this file that says nothing else; once a file"),
-        Key::new("semaphores", &Kind::Names(&Kind::Object(&SEMAPHORE)), "limits shared by all jobs and nodes, by name; a job takes permits in its `resources`. Known in every file"),
-        Key::new("workerPools", &Kind::Names(&Kind::Object(&WORKER_POOL)), "slots with a queue, by name. Known in every file"),
-        Key::new("calendars", &Kind::Names(&Kind::Object(&CALENDAR)), "sets of days, by name; a trigger names one in its `calendar`. Known in every file"),
-        Key::new("job", &Kind::Object(&JOB), "one job"),
-        Key::new("jobs", &Kind::List(&Kind::Object(&JOB)), "a list of jobs").also(&["tasks"]),
+        Key::new("defaults", &Kind::Object(|| &DEFAULTS), "what holds for every job of this file that says nothing else; once a file"),
+        Key::new("semaphores", &Kind::Names(&Kind::Object(|| &SEMAPHORE)), "limits shared by all jobs and nodes, by name; a job takes permits in its `resources`. Known in every file"),
+        Key::new("workerPools", &Kind::Names(&Kind::Object(|| &WORKER_POOL)), "slots with a queue, by name. Known in every file"),
+        Key::new("calendars", &Kind::Names(&Kind::Object(|| &CALENDAR)), "sets of days, by name; a trigger names one in its `calendar`. Known in every file"),
+        Key::new("job", &Kind::Object(|| &JOB), "one job"),
+        Key::new("jobs", &Kind::List(&Kind::Object(|| &JOB)), "a list of jobs").also(&["tasks"]),
     ],
 };
 
@@ -49,8 +49,8 @@ const JOB_KEYS: &[Key] = &[
     Key::new("labels", &Kind::Names(&Kind::Text), "names and values to select and group jobs by; joined with those of `defaults`").shared(),
     Key::new("renamedFrom", &Kind::Name, "the job's former name: its cursors and history are carried over"),
     Key::new("paused", &Kind::Bool, "whether its triggers rest").or("false").shared(),
-    Key::new("schedule", &Kind::Any(&[&Kind::Cron, &Kind::Object(&TIME_TRIGGER), &Kind::List(&Kind::Any(&[&Kind::Cron, &Kind::Object(&TIME_TRIGGER)]))]), "when it is due: a cron rule, one trigger by time, or a list of them. Short for `triggers`").also(&["trigger"]),
-    Key::new("triggers", &Kind::List(&Kind::Object(&TRIGGER)), "what makes it due. Two triggers due together make two occurrences"),
+    Key::new("schedule", &Kind::Any(&[&Kind::Cron, &Kind::Object(|| &TIME_TRIGGER), &Kind::List(&Kind::Any(&[&Kind::Cron, &Kind::Object(|| &TIME_TRIGGER)]))]), "when it is due: a cron rule, one trigger by time, or a list of them. Short for `triggers`").also(&["trigger"]),
+    Key::new("triggers", &Kind::List(&Kind::Object(|| &TRIGGER)), "what makes it due. Two triggers due together make two occurrences"),
     Key::new("timeZone", &Kind::Zone, "the zone of its triggers that name none").or("UTC").shared(),
     Key::new("dst", &Kind::Word(words::<super::Dst>), "what its cron rules do when clocks change").or("debian").shared(),
     Key::new("run", &Kind::Any(&[&Kind::Text, &Kind::List(&Kind::Text)]), "a program and its arguments as a list (no shell; templates allowed), or a script as a text (given to `shell`)").also(&["command", "action"]),
@@ -64,20 +64,20 @@ const JOB_KEYS: &[Key] = &[
     Key::new("runAs", &Kind::Text, "the user, or `user:group`, it runs as; by default whom the daemon runs as").shared(),
     Key::new("workingDirectory", &Kind::Text, "where it starts; by default the user's home").shared(),
     Key::new("stdin", &Kind::Text, "what it reads from its standard input; by default nothing"),
-    Key::new("output", &Kind::Object(&OUTPUT), "how its output is kept").shared(),
+    Key::new("output", &Kind::Object(|| &OUTPUT), "how its output is kept").shared(),
     Key::new("timeout", &Kind::Seconds, "how long an attempt may take, then its whole process tree gets TERM; a whole number is seconds").shared(),
     Key::new("grace", &Kind::Duration, "from TERM to KILL").or("10s").shared(),
-    Key::new("retryPolicy", &Kind::Object(&RETRY), "what follows a failed attempt; absent: nothing").shared(),
+    Key::new("retryPolicy", &Kind::Object(|| &RETRY), "what follows a failed attempt; absent: nothing").shared(),
     Key::new("retries", &Kind::Integer(0, 10), "short for `retryPolicy: {maxRetries: …}`").shared(),
     Key::new("onLost", &Kind::Word(words::<OnLost>), "what follows an attempt that was lost with its node; `hold` and `fail` are at most once").or("retry").shared(),
     Key::new("overlap", &Kind::Word(words::<Overlap>), "what happens to an occurrence while an earlier run is unfinished").or("skip").shared(),
-    Key::new("catchUp", &Kind::Any(&[&Kind::Word(words::<CatchUpPolicy>), &Kind::Object(&CATCH_UP)]), "what happens to occurrences missed while nothing could run").or("{policy: latest, window: 1d}").shared(),
+    Key::new("catchUp", &Kind::Any(&[&Kind::Word(words::<CatchUpPolicy>), &Kind::Object(|| &CATCH_UP)]), "what happens to occurrences missed while nothing could run").or("{policy: latest, window: 1d}").shared(),
     Key::new("startDeadline", &Kind::Duration, "a run that has not started so long after its nominal time expires").shared(),
     Key::new("queue", &Kind::Word(queues), "the lane it waits in").or("normal").shared(),
     Key::new("priority", &Kind::Integer(-1000, 1000), "smaller first").or("5").shared(),
-    Key::new("resources", &Kind::Object(&RESOURCES), "what must be free for it to start; never kills. Enforced by a later release").shared(),
-    Key::new("limits", &Kind::Object(&LIMITS), "what throttles or kills it. Enforced by a later release").shared(),
-    Key::new("notify", &Kind::Object(&NOTIFY), "whom to tell").shared(),
+    Key::new("resources", &Kind::Object(|| &RESOURCES), "what must be free for it to start; never kills. Enforced by a later release").shared(),
+    Key::new("limits", &Kind::Object(|| &LIMITS), "what throttles or kills it. Enforced by a later release").shared(),
+    Key::new("notify", &Kind::Object(|| &NOTIFY), "whom to tell").shared(),
 ];
 
 /// A trigger by time, as `schedule` takes it.
@@ -107,7 +107,7 @@ const TIME_KEYS: [Key; 15] = [
     Key::new("dst", &Kind::Word(words::<super::Dst>), "what a cron rule does when clocks change"),
     Key::new("dialect", &Kind::Word(words::<super::Dialect>), "how the cron rule is read; `quartz` counts days of the week from 1 = Sunday").or("standard"),
     Key::new("jitter", &Kind::Duration, "each occurrence is due up to so much later, by a hash, so that many jobs do not start at once").or("0s"),
-    Key::new("calendar", &Kind::Any(&[&Kind::Name, &Kind::Object(&CALENDAR_USE)]), "the days on which it fires"),
+    Key::new("calendar", &Kind::Any(&[&Kind::Name, &Kind::Object(|| &CALENDAR_USE)]), "the days on which it fires"),
     Key::new("start", &Kind::Instant, "no occurrence before this instant"),
     Key::new("end", &Kind::Instant, "no occurrence at or after this instant"),
     Key::new("maxRuns", &Kind::Integer(1, 1_000_000_000), "no more occurrences than so many"),
@@ -143,8 +143,8 @@ pub static CALENDAR: Shape = Shape {
     others: None,
     keys: &[
         Key::new("weekdays", &Kind::Any(&[&Kind::Text, &Kind::List(&Kind::Text)]), "days of the week, as `mon-fri` or `[mon, wed]`; absent: every day, or with `include` only its days"),
-        Key::new("include", &Kind::List(&Kind::Any(&[&Kind::Text, &Kind::Object(&DAYS)])), "further days: dates `2026-12-25`, ranges `2026-12-24..2026-12-31`, or `ics:` a file"),
-        Key::new("except", &Kind::List(&Kind::Any(&[&Kind::Text, &Kind::Object(&DAYS)])), "days taken out, written as in `include`"),
+        Key::new("include", &Kind::List(&Kind::Any(&[&Kind::Text, &Kind::Object(|| &DAYS)])), "further days: dates `2026-12-25`, ranges `2026-12-24..2026-12-31`, or `ics:` a file"),
+        Key::new("except", &Kind::List(&Kind::Any(&[&Kind::Text, &Kind::Object(|| &DAYS)])), "days taken out, written as in `include`"),
     ],
 };
 
@@ -224,7 +224,7 @@ pub static NOTIFY: Shape = Shape {
     about: "Whom to tell of a run's end",
     only_shared: false,
     others: None,
-    keys: &[Key::new("onFailure", &Kind::Object(&HOOK), "when a run ended otherwise than in success")],
+    keys: &[Key::new("onFailure", &Kind::Object(|| &HOOK), "when a run ended otherwise than in success")],
 };
 
 /// A command that is told of a run.

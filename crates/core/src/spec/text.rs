@@ -79,7 +79,7 @@ fn place_of_end(name: &str, text: &str) -> Origin {
 }
 
 /// A place in one of the sources of a load: characters of one line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Which source, by its index.
     pub file: u32,

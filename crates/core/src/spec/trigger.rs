@@ -304,11 +304,8 @@ fn local(text: &str, zone: &Arc<crate::zone::Zone>) -> Result<Timestamp, Malform
     let malformed = |reason: String| Malformed { reason, hint: FORM.to_owned() };
     let civil: jiff::civil::DateTime =
         text.replacen(' ', "T", 1).parse().map_err(|error: jiff::Error| malformed(error.to_string()))?;
-    let secs = civil
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .map_err(|error| malformed(error.to_string()))?
-        .timestamp()
-        .as_second();
+    let utc = jiff::tz::Offset::UTC.to_timestamp(civil).map_err(|error| malformed(error.to_string()))?;
+    let secs = utc.as_second();
     let first = zone.first_instant(secs);
     let offset = |at: i64| i64::from(zone.offset_at(at));
     if first + offset(first) != secs {

@@ -442,7 +442,8 @@ mod tests {
     #[test]
     fn hostile_and_broken_texts_are_errors() {
         assert_eq!(code("a: 1\na: 2"), "DEF004");
-        assert_eq!(code("\ta: 1"), "DEF002");
+        assert_eq!(code("a:\n  b: 1\n\tc: 2"), "DEF002");
+        assert!(read("{\n\t\"a\": 1\n}").is_ok(), "JSON may be indented with tabs");
         assert_eq!(code("a:\n\tb: 1"), "DEF002");
         assert_eq!(code("a: b: c"), "DEF002");
         assert_eq!(code("a: !ruby/object x"), "DEF002");
