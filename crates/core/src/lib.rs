@@ -14,6 +14,8 @@ pub mod schedule;
 pub mod job;
 pub mod trigger;
 
+pub mod fire;
+
 pub mod admission;
 pub mod attempt;
 pub mod occurrence;
