@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod id;
+pub mod invariant;
 pub mod time;
 
 pub mod calendar;
