@@ -97,3 +97,16 @@ impl Default for CatchUp {
         }
     }
 }
+
+/// What is remembered of a trigger between firings. All instants are nominal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TriggerState {
+    /// Every nominal time up to and including this one has its disposition. It never goes back.
+    pub cursor: Timestamp,
+    /// The next nominal time; `None` while there is none: ended, paused, or a fixed delay with an active run.
+    pub next_at: Option<Timestamp>,
+    /// When the trigger was first applied; intervals without an anchor of their own count from here.
+    pub anchor: Timestamp,
+    /// Occurrences fired so far: what `maxRuns` counts, and the key of a fixed delay.
+    pub fired: u64,
+}
