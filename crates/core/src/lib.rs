@@ -7,6 +7,7 @@
 pub mod civil;
 pub mod error;
 pub mod id;
+pub mod invariant;
 pub mod time;
 pub mod zone;
 
@@ -17,6 +18,8 @@ pub mod schedule;
 pub mod job;
 pub mod spec;
 pub mod trigger;
+
+pub mod fire;
 
 pub mod admission;
 pub mod attempt;
