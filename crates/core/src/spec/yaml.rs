@@ -251,9 +251,7 @@ impl Builder<'_> {
 
     fn open(&mut self, place: Place, anchor: usize, content: Content) -> Result<(), Diagnostic> {
         if self.open.len() >= DEPTH_MAX {
-            return Err(self
-                .error(TOO_MUCH, place, "more than 40 lists and mappings inside each other")
-                .hint("no definition needs so many; is this really a file of definitions?"));
+            return Err(self.too_deep(place));
         }
         self.count(1, place)?;
         self.open.push(Open { place, anchor, nodes_before: self.nodes, content });
@@ -356,6 +354,11 @@ impl Builder<'_> {
         }
     }
 
+    fn too_deep(&self, place: Place) -> Diagnostic {
+        self.error(TOO_MUCH, place, "more than 40 lists and mappings inside each other")
+            .hint("no definition needs so many; is this really a file of definitions?")
+    }
+
     fn refuse_tag(&self, tag: &str, place: Place) -> Diagnostic {
         self.error(SYNTAX, place, format!("the tag {tag} is not read here")).hint("remove it, or put the value in quotes")
     }
@@ -377,6 +380,9 @@ impl Builder<'_> {
         let place =
             Place { file: self.file, line: count(line.max(1)), column: count(column + 1), width: 1 };
         let text = LineIndex::new(&self.source.text).line(&self.source.text, place.line).to_owned();
+        if info.contains("recursion limit") {
+            return self.too_deep(place);
+        }
         let error = |message: &str| self.error(SYNTAX, place, message);
         if text.contains('\t') && text.trim_start_matches(' ').starts_with('\t') {
             return error("a tab indents this line").hint("indent with spaces only");
