@@ -257,7 +257,7 @@ fn dispose(
             Fate::Run => {
                 let late = u32::try_from(firing.occurrences.len()).unwrap_or(u32::MAX);
                 let spread = now.saturating_add(trigger.catch_up.spread.saturating_mul(late));
-                let shifted = rule.calendar.as_ref().map_or(*tick, |c| c.shift(*tick));
+                let shifted = rule.calendar.as_ref().and_then(|c| c.shift(*tick)).unwrap_or(*tick);
                 let jittered = shifted.saturating_add(jitter(rule, &job.name, &trigger.name, *tick));
                 let due = if late == 0 { jittered } else { jittered.max(spread) };
                 let key = format!("{}:{tick}", trigger.name);
