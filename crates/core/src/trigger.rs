@@ -25,8 +25,6 @@ pub enum When {
     Boot,
     /// When a run of another job ended.
     After(Upstream),
-    /// When the daemon first starts after the kernel did (`@reboot`).
-    Boot,
 }
 
 /// A schedule and what narrows it.

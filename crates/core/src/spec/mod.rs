@@ -23,7 +23,7 @@ pub mod keys;
 mod length;
 mod origin;
 mod reader;
-mod suggest;
+pub mod suggest;
 pub mod table;
 pub mod template;
 mod text;
