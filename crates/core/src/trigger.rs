@@ -1,4 +1,4 @@
-//! What makes a job due, and [`fire`]: the only place where occurrences come from.
+//! What makes a job due. Occurrences come from [`crate::fire::fire`] alone.
 
 use crate::calendar::CalendarRule;
 use crate::schedule::Schedule;
@@ -21,8 +21,12 @@ pub struct Trigger {
 pub enum When {
     /// By time.
     Time(TimeRule),
+    /// Once after each start of the machine; the boot's id is the key of its occurrence.
+    Boot,
     /// When a run of another job ended.
     After(Upstream),
+    /// When the daemon first starts after the kernel did (`@reboot`).
+    Boot,
 }
 
 /// A schedule and what narrows it.

@@ -17,3 +17,5 @@ pub mod ticks;
 pub mod timers;
 pub mod trigger;
 pub mod why;
+#[allow(dead_code, reason = "explain will show the pages")]
+pub mod codes;
