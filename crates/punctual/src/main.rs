@@ -1,6 +1,8 @@
 //! The `punctual` command.
 
 mod commands;
+#[cfg(test)]
+mod reference;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
