@@ -1,8 +1,6 @@
 //! The `punctual` command.
 
 mod commands;
-#[cfg(test)]
-mod reference;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
