@@ -23,6 +23,8 @@ pub enum When {
     Time(TimeRule),
     /// When a run of another job ended.
     After(Upstream),
+    /// When the daemon first starts after the kernel did (`@reboot`).
+    Boot,
 }
 
 /// A schedule and what narrows it.
