@@ -26,7 +26,7 @@ mod lint;
 mod origin;
 mod reader;
 mod schema;
-mod suggest;
+pub mod suggest;
 pub mod table;
 pub mod template;
 mod text;
