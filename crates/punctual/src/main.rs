@@ -3,6 +3,7 @@
 mod client;
 mod commands;
 mod data;
+mod definitions;
 mod failure;
 mod local;
 mod table;
@@ -31,6 +32,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(commands::init::Args),
+    Check(commands::check::Args),
+    Schema(commands::schema::Args),
     Jobs(commands::jobs::Args),
     Show(commands::show::Args),
     Trigger(commands::trigger::Args),
@@ -52,6 +56,9 @@ fn main() -> ExitCode {
         return commands::timers::run(&cli.data, cli.format);
     };
     match command {
+        Command::Init(args) => commands::init::run(args),
+        Command::Check(args) => commands::check::run(args),
+        Command::Schema(args) => commands::schema::run(args),
         Command::Jobs(args) => commands::jobs::run(args),
         Command::Show(args) => commands::show::run(args),
         Command::Trigger(args) => commands::trigger::run(args),

@@ -1,9 +1,11 @@
 //! One module a command: its arguments, and what it does.
 
 pub mod cancel;
+pub mod check;
 pub mod completions;
 #[cfg(test)]
 pub mod examples;
+pub mod init;
 pub mod install_service;
 pub mod jobs;
 pub mod logs;
@@ -11,6 +13,7 @@ pub mod pause;
 pub mod resume;
 pub mod retry;
 pub mod runs;
+pub mod schema;
 pub mod show;
 pub mod subject;
 pub mod ticks;
