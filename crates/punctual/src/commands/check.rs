@@ -1,6 +1,6 @@
 //! `punctual check`: whether files of definitions load, and what will probably go wrong with them.
 
-use crate::definitions;
+use crate::definitions::{self, Positions};
 use crate::failure::Format;
 use punctual_core::error::{Diagnostic, Severity};
 use punctual_core::spec::{Definitions, Source, lint, lint_key};
@@ -69,6 +69,7 @@ fn check(paths: &[PathBuf], zones: &ZoneTable) -> Report {
 fn remarks(definitions: &Definitions, sources: &[Source]) -> Vec<Diagnostic> {
     let mut found: Vec<Diagnostic> = Vec::new();
     let mut notes: Vec<(usize, usize)> = Vec::new();
+    let positions = Positions::new(definitions, sources);
     for job in &definitions.jobs {
         for remark in lint(job, None) {
             let is_note = remark.severity == Severity::Note;
@@ -81,7 +82,7 @@ fn remarks(definitions: &Definitions, sources: &[Source]) -> Vec<Diagnostic> {
             if is_note {
                 notes.push((found.len(), 0));
             }
-            let origin = definitions::origin(definitions, sources, &job.name, lint_key(remark.code));
+            let origin = positions.of(&job.name, lint_key(remark.code));
             found.push(Diagnostic { origin, ..remark });
         }
     }
