@@ -1,14 +1,14 @@
 //! From `calendars` to [`CalendarSpec`]s.
 
 use super::definition::{CalendarSpec, CalendarUse, DaysSpec};
-use super::{Zone, ZoneError};
-use crate::calendar::CalendarRule;
-use std::sync::Arc;
 use super::reader::{Reader, clip};
 use super::table::{CALENDAR, DAYS};
 use super::yaml::{Entry, Node};
+use super::{Zone, ZoneError};
+use crate::calendar::{CalendarMode, CalendarParts, CalendarRule, DayRange};
 use crate::civil::Date;
 use crate::error::{Code, Diagnostic};
+use std::sync::Arc;
 
 const NO_DAYS: Code = Code("DEF020");
 const DAY_NAMES: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
@@ -50,7 +50,8 @@ fn read_weekdays(reader: &mut Reader<'_>, node: &Node) -> Vec<u8> {
                     let message = format!("{:?} is no day of the week", clip(part));
                     reader.report(
                         item.place,
-                        Diagnostic::error(NO_DAYS, message).hint("write mon, tue, wed, thu, fri, sat, sun, or a range such as mon-fri"),
+                        Diagnostic::error(NO_DAYS, message)
+                            .hint("write mon, tue, wed, thu, fri, sat, sun, or a range such as mon-fri"),
                     );
                 }
             }
@@ -129,14 +130,38 @@ fn read_ics(reader: &mut Reader<'_>, node: &Node) -> Option<DaysSpec> {
     None
 }
 
-fn check_ics(_text: &str) -> Result<(), String> {
-    Ok(())
+fn check_ics(text: &str) -> Result<(), String> {
+    DayRange::parse_ics(text).map(drop).map_err(|error| error.message)
 }
 
 /// The rule of a trigger's calendar.
 pub(crate) fn compile(
     usage: Option<&CalendarUse>,
-    _zones: &dyn Fn(&str) -> Result<Arc<Zone>, ZoneError>,
+    zones: &dyn Fn(&str) -> Result<Arc<Zone>, ZoneError>,
 ) -> Result<Option<CalendarRule>, Diagnostic> {
-    Ok(usage.map(|_| CalendarRule))
+    let Some(usage) = usage else { return Ok(None) };
+    let mut parts =
+        CalendarParts::new().include(ranges(&usage.days.include)?).except(ranges(&usage.days.except)?);
+    if let Some(weekdays) = &usage.days.weekdays {
+        parts = parts.weekdays(weekdays.iter().copied().collect());
+    }
+    let mode = match usage.mode {
+        super::CalendarMode::Only => CalendarMode::Only,
+        super::CalendarMode::Except => CalendarMode::Except,
+        super::CalendarMode::NextBusinessDay => CalendarMode::NextBusinessDay,
+    };
+    let calendar = Arc::new(parts.build(&usage.name)?);
+    let zone = zones(&usage.time_zone).map_err(|error| error.diagnostic())?;
+    Ok(Some(CalendarRule { calendar, mode, zone }))
+}
+
+fn ranges(days: &[DaysSpec]) -> Result<Vec<DayRange>, Diagnostic> {
+    let mut ranges = Vec::new();
+    for item in days {
+        ranges.extend(match item {
+            DaysSpec::Range(from, to) => DayRange::parse(&format!("{from}..{to}"))?,
+            DaysSpec::Ics(text) => DayRange::parse_ics(text)?,
+        });
+    }
+    Ok(ranges)
 }
