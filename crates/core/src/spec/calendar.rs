@@ -1,14 +1,14 @@
 //! From `calendars` to [`CalendarSpec`]s.
 
 use super::definition::{CalendarSpec, CalendarUse, DaysSpec};
-use super::{Zone, ZoneError};
-use crate::calendar::CalendarRule;
-use std::sync::Arc;
 use super::reader::{Reader, clip};
 use super::table::{CALENDAR, DAYS};
 use super::yaml::{Entry, Node};
+use super::{Zone, ZoneError};
+use crate::calendar::CalendarRule;
 use crate::civil::Date;
 use crate::error::{Code, Diagnostic};
+use std::sync::Arc;
 
 const NO_DAYS: Code = Code("DEF020");
 const DAY_NAMES: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
@@ -50,7 +50,8 @@ fn read_weekdays(reader: &mut Reader<'_>, node: &Node) -> Vec<u8> {
                     let message = format!("{:?} is no day of the week", clip(part));
                     reader.report(
                         item.place,
-                        Diagnostic::error(NO_DAYS, message).hint("write mon, tue, wed, thu, fri, sat, sun, or a range such as mon-fri"),
+                        Diagnostic::error(NO_DAYS, message)
+                            .hint("write mon, tue, wed, thu, fri, sat, sun, or a range such as mon-fri"),
                     );
                 }
             }

@@ -340,11 +340,8 @@ impl JobSpec {
 
 impl RetrySpec {
     /// What holds without a `retryPolicy`.
-    pub const NONE: Self = Self {
-        max_retries: 0,
-        backoff: Retry::NONE.backoff,
-        max_backoff: Retry::NONE.backoff_max,
-    };
+    pub const NONE: Self =
+        Self { max_retries: 0, backoff: Retry::NONE.backoff, max_backoff: Retry::NONE.backoff_max };
     /// What an empty `retryPolicy` means.
     pub const GIVEN: Self = Self { max_retries: 3, ..Self::NONE };
 }
@@ -391,9 +388,10 @@ impl TriggerSpec {
         }
         let (kind, text) = match &self.rule {
             RuleSpec::Boot => return "boot".to_owned(),
-            RuleSpec::Cron { expression, time_zone, dialect, .. } => {
-                ("cron", format!("{}\n{time_zone}\n{}", expression.to_uppercase(), choice::Choice::word(*dialect)))
-            }
+            RuleSpec::Cron { expression, time_zone, dialect, .. } => (
+                "cron",
+                format!("{}\n{time_zone}\n{}", expression.to_uppercase(), choice::Choice::word(*dialect)),
+            ),
             RuleSpec::Every { interval, pace, .. } => {
                 ("every", format!("{}\n{}", format_duration(*interval), choice::Choice::word(*pace)))
             }

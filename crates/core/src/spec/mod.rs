@@ -35,8 +35,8 @@ mod tests;
 
 pub use choice::Choice;
 pub use definition::{
-    ActionSpec, CalendarSpec, CalendarUse, CatchUpSpec, CommandSpec, DaysSpec, JobSpec, LimitsSpec, ProcessSpec,
-    ResourcesSpec, RetrySpec, RuleSpec, TriggerSpec,
+    ActionSpec, CalendarSpec, CalendarUse, CatchUpSpec, CommandSpec, DaysSpec, JobSpec, LimitsSpec,
+    ProcessSpec, ResourcesSpec, RetrySpec, RuleSpec, TriggerSpec,
 };
 pub use document::{Definitions, Rejection, Semaphore, WorkerPool, load};
 pub use length::{LENGTH_MAX, Malformed, format_duration, parse_bytes, parse_cpu, parse_duration};
