@@ -35,6 +35,11 @@ enum Command {
     Init(commands::init::Args),
     Check(commands::check::Args),
     Schema(commands::schema::Args),
+    Serve(commands::serve::Args),
+    #[command(name = "__supervise", hide = true)]
+    Supervise(commands::hidden::Supervise),
+    #[command(name = "__launch", hide = true)]
+    Launch(commands::hidden::Launch),
     Jobs(commands::jobs::Args),
     Show(commands::show::Args),
     Trigger(commands::trigger::Args),
@@ -59,6 +64,9 @@ fn main() -> ExitCode {
         Command::Init(args) => commands::init::run(args),
         Command::Check(args) => commands::check::run(args),
         Command::Schema(args) => commands::schema::run(args),
+        Command::Serve(args) => commands::serve::run(args),
+        Command::Supervise(args) => commands::hidden::supervise(args),
+        Command::Launch(args) => commands::hidden::become_job(args),
         Command::Jobs(args) => commands::jobs::run(args),
         Command::Show(args) => commands::show::run(args),
         Command::Trigger(args) => commands::trigger::run(args),

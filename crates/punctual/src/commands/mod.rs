@@ -2,6 +2,8 @@
 
 pub mod cancel;
 pub mod check;
+#[allow(dead_code, reason = "explain will show the pages")]
+pub mod codes;
 pub mod completions;
 #[cfg(test)]
 pub mod examples;
@@ -20,5 +22,5 @@ pub mod ticks;
 pub mod timers;
 pub mod trigger;
 pub mod why;
-#[allow(dead_code, reason = "explain will show the pages")]
-pub mod codes;
+pub mod hidden;
+pub mod serve;
