@@ -118,6 +118,8 @@ impl<'a> Reader<'a> {
                     fields.known.push((key, entry));
                 }
                 None if shape.others.is_some() => fields.others.push(entry),
+                // Advice costs time, and nobody would read it.
+                None if self.found.len() >= DIAGNOSTICS_MAX => {}
                 None => {
                     let advice = suggest::unknown_key(shape, &entry.key);
                     let mut diagnostic = Diagnostic::error(

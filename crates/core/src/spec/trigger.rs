@@ -11,6 +11,7 @@ use crate::cron::{self, Dialect, Parsed};
 use crate::error::{Code, Diagnostic};
 use crate::schedule::{DstPolicy, Pace};
 use crate::time::Timestamp;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,14 +62,14 @@ pub(crate) fn read_all(
         }
     }
     let mut upstreams = Vec::new();
+    let mut named: HashMap<String, bool> = HashMap::new();
     for (place, trigger) in found {
-        let identity = trigger.identity();
-        if let Some(twin) = spec.triggers.iter().find(|other| other.identity() == identity) {
+        if let Some(twin_is_named) = named.insert(trigger.identity(), trigger.name.is_some()) {
             let message = match &trigger.name {
                 Some(name) => format!("two triggers are called {name:?}"),
                 None => "two triggers have the same rule and zone".to_owned(),
             };
-            let hint = match twin.name.is_some() {
+            let hint = match twin_is_named {
                 true => "rename one of them",
                 false => "remove one, or give each a `name` if both are meant",
             };
