@@ -13,6 +13,7 @@ fn load_files(files: &[(&str, &str)]) -> Result<Definitions, Vec<Diagnostic>> {
         env: &|name| match name {
             "HOST" => Some("db.example".to_owned()),
             "PRIO" => Some("3".to_owned()),
+            "PATH" => Some("/bin".to_owned()),
             _ => None,
         },
         read: &|_, path| match path {
@@ -390,6 +391,32 @@ fn a_trigger_keeps_its_identity_while_rule_and_zone_stay() {
     // What is stored rests on these texts: they may not change.
     assert_eq!(plain, "cron-d53a7d98");
     assert_eq!(identity("{every: 30s}"), "every-4907abc3");
+}
+
+/// Every page of an error has an example, and the example gets that error.
+#[test]
+fn the_examples_of_the_error_pages_get_their_errors() {
+    let pages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors");
+    let mut tried = 0;
+    for page in std::fs::read_dir(pages).expect("the pages are in the tree") {
+        let path = page.expect("a readable directory").path();
+        let code = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        if !code.starts_with("DEF") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("a readable page");
+        let Some(example) = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()) else { continue };
+        let found = match load_one(example) {
+            Err(found) => found,
+            Ok(definitions) => {
+                let remarks = definitions.jobs.iter().flat_map(|job| lint(job, None));
+                remarks.chain(definitions.warnings.iter().cloned()).collect()
+            }
+        };
+        assert!(found.iter().any(|d| d.code.0 == code), "{code}:\n{}", render(&found));
+        tried += 1;
+    }
+    assert!(tried > 30, "{tried} pages have an example");
 }
 
 /// Texts that no file of definitions should be are refused, quickly, in our words.
