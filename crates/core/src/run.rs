@@ -128,6 +128,8 @@ words! {
         Lost = "lost",
         /// It could not start in time.
         Expired = "expired",
+        /// It would have started, on a daemon that starts nothing (`serve --shadow`).
+        Shadow = "shadow",
     }
 }
 
@@ -152,6 +154,8 @@ pub enum RunEvent {
     Expire(Reason),
     /// What it was held for has come.
     Release,
+    /// Its turn came on a daemon that starts nothing.
+    Shadow,
 }
 
 /// The rules of the job that [`Run::apply`] needs.
@@ -224,6 +228,8 @@ impl Run {
             (RunState::Held(_), RunEvent::Release) => {
                 next.state = RunState::Queued { due: self.due.max(now) };
             }
+            (RunState::Queued { .. }, RunEvent::Shadow) => next.finish(now, Verdict::Shadow, None),
+            (_, RunEvent::Shadow) => return Err(Illegal::State("it is not queued")),
             (_, RunEvent::Release) => return Err(Illegal::State("it is not held")),
         }
         Ok(next)

@@ -1,4 +1,4 @@
-//! What makes a job due, and [`fire`]: the only place where occurrences come from.
+//! What makes a job due. Occurrences come from [`crate::fire::fire`] alone.
 
 use crate::calendar::CalendarRule;
 use crate::schedule::Schedule;
@@ -23,6 +23,8 @@ pub enum When {
     Time(TimeRule),
     /// When a run of another job ended.
     After(Upstream),
+    /// When the daemon first starts after the kernel did (`@reboot`).
+    Boot,
 }
 
 /// A schedule and what narrows it.
