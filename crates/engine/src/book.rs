@@ -108,7 +108,9 @@ impl Book {
         let job_row = &self.jobs[&row.job];
         let revision = job_row.revision;
         let Some(job) = self.definition(row.job, revision) else { return };
-        let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name) else { return self.give_up(row) };
+        let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name) else {
+            return self.give_up(row);
+        };
         match fire::fire(&job, trigger, &row.state, input, self.now, TICKS_MAX) {
             Ok(firing) => self.take_firing(&job, revision, row, firing),
             Err(_) => self.give_up(row),
@@ -273,7 +275,9 @@ impl Book {
         for row in self.triggers.values() {
             let revision = self.jobs[&row.job].revision;
             let Some(job) = self.definitions.job(row.job, revision) else { continue };
-            if let Some(When::After(upstream)) = job.triggers.iter().find(|t| t.name == row.name).map(|t| &t.when) {
+            if let Some(When::After(upstream)) =
+                job.triggers.iter().find(|t| t.name == row.name).map(|t| &t.when)
+            {
                 upstreams.entry(upstream.job.clone()).or_default().push(row.id);
             }
         }

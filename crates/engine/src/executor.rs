@@ -46,7 +46,13 @@ impl Account {
 ///
 /// # Errors
 /// The definition asks for something this run does not have, for example a parameter.
-pub fn start(job: &Job, process: &Process, run: &Run, log: PathBuf, account: &Account) -> Result<Start, String> {
+pub fn start(
+    job: &Job,
+    process: &Process,
+    run: &Run,
+    log: PathBuf,
+    account: &Account,
+) -> Result<Start, String> {
     let params = params(run)?;
     let contract = contract(job, run, &params);
     let argv = match &process.command {
@@ -55,7 +61,12 @@ pub fn start(job: &Job, process: &Process, run: &Run, log: PathBuf, account: &Ac
     };
     let mut env: Vec<(String, String)> = Vec::new();
     if process.run_as.is_none() {
-        let own = [("HOME", &account.home), ("USER", &account.name), ("LOGNAME", &account.name), ("SHELL", &account.shell)];
+        let own = [
+            ("HOME", &account.home),
+            ("USER", &account.name),
+            ("LOGNAME", &account.name),
+            ("SHELL", &account.shell),
+        ];
         env.extend(own.map(|(k, v)| (k.to_owned(), v.clone())));
     }
     env.push(("PATH".into(), PATH.into()));
@@ -64,7 +75,10 @@ pub fn start(job: &Job, process: &Process, run: &Run, log: PathBuf, account: &Ac
     env.extend(process.env.iter().cloned());
     env.extend(contract);
     for (name, value) in &params {
-        env.push((format!("PUNCTUAL_PARAM_{}", name.to_ascii_uppercase().replace(['-', '.'], "_")), text(value)));
+        env.push((
+            format!("PUNCTUAL_PARAM_{}", name.to_ascii_uppercase().replace(['-', '.'], "_")),
+            text(value),
+        ));
     }
     let working_directory = match (&process.working_directory, &process.run_as) {
         (Some(directory), _) => Some(directory.clone()),
@@ -86,7 +100,13 @@ pub fn start(job: &Job, process: &Process, run: &Run, log: PathBuf, account: &Ac
 }
 
 /// The attempt that ended, as the history keeps it. `due` is when it was due to start.
-pub fn attempt(ended: &Ended, number: u32, node: NodeId, due: Timestamp, timeout: Option<Duration>) -> Attempt {
+pub fn attempt(
+    ended: &Ended,
+    number: u32,
+    node: NodeId,
+    due: Timestamp,
+    timeout: Option<Duration>,
+) -> Attempt {
     let started = ended.started_us.map(Timestamp::from_micros);
     let outcome = match (&ended.spawn_error, ended.told, ended.code) {
         (Some(_), ..) => Outcome::SpawnFailed,
@@ -158,7 +178,10 @@ fn contract(job: &Job, run: &Run, params: &Map<String, Value>) -> Vec<(String, S
 
 /// The zone whose clock the run's trigger reads; UTC where none does.
 fn zone(job: &Job, run: &Run) -> Arc<Zone> {
-    let own = job.triggers.iter().filter(|t| run.key.strip_prefix(&t.name).is_some_and(|rest| rest.starts_with(':')));
+    let own = job
+        .triggers
+        .iter()
+        .filter(|t| run.key.strip_prefix(&t.name).is_some_and(|rest| rest.starts_with(':')));
     let zones = own.chain(&job.triggers).filter_map(|t| match &t.when {
         When::Time(TimeRule { schedule: Schedule::Cron(cron), .. }) => Some(cron.zone.clone()),
         _ => None,
@@ -173,12 +196,17 @@ fn nominal_date(job: &Job, run: &Run) -> String {
 }
 
 /// Replaces each `{{ name }}` in an argument. The value stays one argument, whatever is in it.
-fn fill(argument: &str, contract: &[(String, String)], params: &Map<String, Value>) -> Result<String, String> {
+fn fill(
+    argument: &str,
+    contract: &[(String, String)],
+    params: &Map<String, Value>,
+) -> Result<String, String> {
     let mut filled = String::new();
     let mut rest = argument;
     while let Some((before, inside)) = rest.split_once("{{") {
         filled.push_str(before);
-        let (name, after) = inside.split_once("}}").ok_or_else(|| format!("the template {argument:?} has no end"))?;
+        let (name, after) =
+            inside.split_once("}}").ok_or_else(|| format!("the template {argument:?} has no end"))?;
         let name = name.trim();
         let variable = match name {
             "job" => Some("PUNCTUAL_JOB"),
@@ -195,7 +223,9 @@ fn fill(argument: &str, contract: &[(String, String)], params: &Map<String, Valu
                 filled.extend(contract.iter().find(|(k, _)| k == variable).map(|(_, v)| v.as_str()));
             }
             (None, Some(Some(value))) => filled.push_str(&text(value)),
-            (None, Some(None)) => return Err(format!("the run was not given the parameter of {{{{ {name} }}}}")),
+            (None, Some(None)) => {
+                return Err(format!("the run was not given the parameter of {{{{ {name} }}}}"));
+            }
             (None, None) => return Err(format!("there is no template {{{{ {name} }}}}")),
         }
         rest = after;

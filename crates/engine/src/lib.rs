@@ -8,3 +8,4 @@ pub mod data_dir;
 pub mod definitions;
 pub mod executor;
 pub mod supervisor;
+pub mod zones;
