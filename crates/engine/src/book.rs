@@ -94,7 +94,8 @@ impl Book {
         self.jobs.values().find(|j| j.name == name)
     }
 
-    fn definition(&mut self, job: JobId, revision: Revision) -> Option<Arc<Job>> {
+    /// The definition of that revision; if it is not at hand, it is noted as missing.
+    pub fn definition(&mut self, job: JobId, revision: Revision) -> Option<Arc<Job>> {
         let found = self.definitions.job(job, revision);
         if found.is_none() {
             self.effects.missing.insert((job, revision));
@@ -108,9 +109,7 @@ impl Book {
         let job_row = &self.jobs[&row.job];
         let revision = job_row.revision;
         let Some(job) = self.definition(row.job, revision) else { return };
-        let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name) else {
-            return self.give_up(row);
-        };
+        let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name) else { return self.give_up(row) };
         match fire::fire(&job, trigger, &row.state, input, self.now, TICKS_MAX) {
             Ok(firing) => self.take_firing(&job, revision, row, firing),
             Err(_) => self.give_up(row),
@@ -275,9 +274,7 @@ impl Book {
         for row in self.triggers.values() {
             let revision = self.jobs[&row.job].revision;
             let Some(job) = self.definitions.job(row.job, revision) else { continue };
-            if let Some(When::After(upstream)) =
-                job.triggers.iter().find(|t| t.name == row.name).map(|t| &t.when)
-            {
+            if let Some(When::After(upstream)) = job.triggers.iter().find(|t| t.name == row.name).map(|t| &t.when) {
                 upstreams.entry(upstream.job.clone()).or_default().push(row.id);
             }
         }

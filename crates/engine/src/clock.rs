@@ -64,6 +64,11 @@ impl Monotonic {
     }
 }
 
+/// How long ago this machine was started, suspended time included.
+pub fn since_boot() -> Duration {
+    Monotonic::now().0
+}
+
 /// 128 random bits of the kernel's.
 ///
 /// # Panics
@@ -77,7 +82,5 @@ pub fn random() -> u128 {
 
 /// The kernel's boot id; empty where there is none.
 pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|t| t.trim().to_owned())
-        .unwrap_or_default()
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|t| t.trim().to_owned()).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! The words that definitions use for closed sets: one table each, read by decoder, schema and JSON.
 
-use super::CalendarMode;
 use super::document::Rejection;
+use crate::calendar::CalendarMode;
 use crate::cron::Dialect;
 use crate::job::{OnLost, Overlap};
 use crate::schedule::{DstPolicy, Pace};

@@ -16,14 +16,17 @@ mod calendar;
 pub(crate) mod choice;
 mod compile;
 mod definition;
+mod diff;
 mod document;
 mod expand;
 mod job;
 pub mod keys;
 mod length;
+mod lint;
 mod origin;
 mod reader;
-mod suggest;
+mod schema;
+pub mod suggest;
 pub mod table;
 pub mod template;
 mod text;
@@ -35,14 +38,18 @@ mod tests;
 
 pub use choice::Choice;
 pub use definition::{
-    ActionSpec, CalendarSpec, CalendarUse, CatchUpSpec, CommandSpec, DaysSpec, JobSpec, LimitsSpec,
-    ProcessSpec, ResourcesSpec, RetrySpec, RuleSpec, TriggerSpec,
+    ActionSpec, CalendarSpec, CalendarUse, CatchUpSpec, CommandSpec, JobSpec, LimitsSpec, ProcessSpec,
+    ResourcesSpec, RetrySpec, RuleSpec, TriggerSpec,
 };
+pub use diff::spec_diff;
 pub use document::{Definitions, Rejection, Semaphore, WorkerPool, load};
 pub use length::{LENGTH_MAX, Malformed, format_duration, parse_bytes, parse_cpu, parse_duration};
+pub use lint::{Observed, lint, lint_key};
 pub use origin::{Origins, ValueOrigin};
+pub use schema::{json_schema, reference};
 pub use text::{FILE_BYTES_MAX, Place, Source, too_large};
 
+use crate::calendar::CalendarMode;
 use crate::cron::Dialect;
 use crate::schedule::DstPolicy as Dst;
 use crate::zone::{Zone, ZoneError};
@@ -56,16 +63,4 @@ pub struct Context<'a> {
     pub read: &'a dyn Fn(&str, &str) -> Result<String, String>,
     /// A zone, by name.
     pub zones: &'a dyn Fn(&str) -> Result<Arc<Zone>, ZoneError>,
-}
-
-/// How the days of a calendar count for a trigger.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CalendarMode {
-    /// It fires on its days.
-    #[default]
-    Only,
-    /// It fires on all other days.
-    Except,
-    /// An occurrence on another day moves to the next of its days.
-    NextBusinessDay,
 }

@@ -179,14 +179,14 @@ pub static CALENDAR_USE: Shape = Shape {
     others: None,
     keys: &[
         Key::new("name", &Kind::Name, "a calendar of `calendars`"),
-        Key::new("mode", &Kind::Word(words::<super::CalendarMode>), "`only`: on its days; `except`: on all others; `next-business-day`: an occurrence on another day moves to the next of its days").or("only"),
+        Key::new("mode", &Kind::Word(words::<super::CalendarMode>), "`only`: on its days; `except`: on all others; `next-business-day`: what falls on another day moves to the next of its days, at the same time of day").or("only"),
     ],
 };
 
 /// A set of days.
 pub static CALENDAR: Shape = Shape {
     name: "Calendar",
-    about: "A set of days: those of `weekdays` and `include`, without those of `except`",
+    about: "A set of days: those of `weekdays` without those of `except`, and those of `include`",
     only_shared: false,
     others: None,
     keys: &[
@@ -198,7 +198,7 @@ pub static CALENDAR: Shape = Shape {
         Key::new(
             "include",
             &Kind::List(&Kind::Any(&[&Kind::Text, &Kind::Object(|| &DAYS)])),
-            "further days: dates `2026-12-25`, ranges `2026-12-24..2026-12-31`, or `ics:` a file",
+            "further days, whatever `except` says: dates `2026-12-25`, ranges `2026-12-24..2026-12-31`, every year `12-25`, or `ics:` a file",
         ),
         Key::new(
             "except",
