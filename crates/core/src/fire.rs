@@ -114,11 +114,7 @@ pub fn begin(trigger: &Trigger, anchor: Timestamp, now: Timestamp) -> Result<Tri
 ///
 /// # Errors
 /// The search gave up at its bound.
-pub fn next_after(
-    rule: &TimeRule,
-    state: &TriggerState,
-    after: Timestamp,
-) -> Result<Option<Timestamp>, SearchLimit> {
+pub fn next_after(rule: &TimeRule, state: &TriggerState, after: Timestamp) -> Result<Option<Timestamp>, SearchLimit> {
     if used_up(rule, state.fired) {
         return Ok(None);
     }
@@ -166,9 +162,7 @@ fn delay(rule: &TimeRule) -> Option<Duration> {
 
 fn first_delay(rule: &TimeRule, anchor: Timestamp) -> Timestamp {
     match &rule.schedule {
-        Schedule::Every(every) => {
-            anchor.saturating_add(every.initial_delay).max(rule.start.unwrap_or(anchor))
-        }
+        Schedule::Every(every) => anchor.saturating_add(every.initial_delay).max(rule.start.unwrap_or(anchor)),
         _ => anchor,
     }
 }
@@ -191,13 +185,7 @@ fn once(key: String, state: &TriggerState, now: Timestamp) -> Firing {
 }
 
 /// A fixed delay has one instant at a time; after it fired there is none until the run has ended.
-fn fire_delay(
-    trigger: &Trigger,
-    rule: &TimeRule,
-    state: &TriggerState,
-    input: &Input,
-    now: Timestamp,
-) -> Firing {
+fn fire_delay(trigger: &Trigger, rule: &TimeRule, state: &TriggerState, input: &Input, now: Timestamp) -> Firing {
     let mut firing = Firing { occurrences: Vec::new(), skips: Vec::new(), state: *state };
     match (state.next_at, input) {
         (None, Input::Resumed) if !used_up(rule, state.fired) => firing.state.next_at = Some(now),
@@ -271,13 +259,7 @@ fn dispose(
         } else if *input == Input::Resumed {
             Fate::Skip(Disposition::Skipped, Some(Reason::Paused))
         } else {
-            let fate = fate(
-                &trigger.catch_up,
-                job.start_deadline,
-                now.since(ticks[index]),
-                ahead,
-                newest_runs || !newest,
-            );
+            let fate = fate(&trigger.catch_up, job.start_deadline, now.since(ticks[index]), ahead, newest_runs || !newest);
             newest_runs |= ahead == 0 && fate == Fate::Run;
             ahead += 1;
             fate
@@ -313,13 +295,7 @@ enum Fate {
 }
 
 /// What becomes of a tick `late` behind now, with `ahead` newer ones due. `superseded`: whether the newest runs.
-fn fate(
-    catch_up: &CatchUp,
-    deadline: Option<Duration>,
-    late: Duration,
-    ahead: usize,
-    superseded: bool,
-) -> Fate {
+fn fate(catch_up: &CatchUp, deadline: Option<Duration>, late: Duration, ahead: usize, superseded: bool) -> Fate {
     let on_time = ahead == 0 && late <= ON_TIME;
     let skipped = |reason| Fate::Skip(Disposition::Skipped, Some(reason));
     let fate = match catch_up.policy {
