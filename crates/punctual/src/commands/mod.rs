@@ -1,11 +1,13 @@
 //! One module a command: its arguments, and what it does.
 
 pub mod cancel;
+pub mod check;
 #[allow(dead_code, reason = "explain will show the pages")]
 pub mod codes;
 pub mod completions;
 #[cfg(test)]
 pub mod examples;
+pub mod init;
 pub mod install_service;
 pub mod jobs;
 pub mod logs;
@@ -13,6 +15,7 @@ pub mod pause;
 pub mod resume;
 pub mod retry;
 pub mod runs;
+pub mod schema;
 pub mod show;
 pub mod subject;
 pub mod ticks;
