@@ -1,6 +1,7 @@
 //! The `punctual` command.
 
 mod commands;
+mod import;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -13,9 +14,13 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Import(commands::import::Args),
+}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.command {}
+    match cli.command {
+        Command::Import(args) => commands::import::run(args),
+    }
 }
