@@ -1,2 +1,34 @@
-//! Chores of the project.
-fn main() {}
+//! Chores of the repository. `cargo xtask help` lists them.
+
+mod architecture;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask tidy             the style test: sizes, names, error pages, links, architecture
+cargo xtask tidy --ratchet   the same, and lowers the limits in xtask/ratchet.txt to what is there now";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["tidy"] => tidy::run(&root(), tidy::Ratchet::Keep),
+        ["tidy", "--ratchet"] => tidy::run(&root(), tidy::Ratchet::Lower),
+        ["help"] | [] => {
+            println!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        other => {
+            eprintln!("error: no chore {:?}\n\n{HELP}", other.join(" "));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("xtask is a folder of the workspace").to_path_buf()
+}

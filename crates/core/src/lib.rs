@@ -4,15 +4,21 @@
 //! [`trigger`] fires occurrences, [`admission`] admits them as runs, [`queue`] chooses which start,
 //! [`run`] applies what happens to them.
 
+pub mod civil;
 pub mod error;
 pub mod id;
+pub mod invariant;
 pub mod time;
+pub mod zone;
 
 pub mod calendar;
+pub mod cron;
 pub mod schedule;
 
 pub mod job;
 pub mod trigger;
+
+pub mod fire;
 
 pub mod admission;
 pub mod attempt;

@@ -77,3 +77,43 @@ impl fmt::Display for Timestamp {
 pub fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
+
+/// Reads a duration such as `90s`, `10m`, `1h30m`, `1d`, `1.5h`, `250ms`: numbers with a unit each, of `w d h m s ms us`.
+/// A day has 24 hours, a week 7 days.
+///
+/// # Errors
+/// What is wrong with it, as a sentence without an end.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let shown = text.char_indices().nth(32).map_or(text, |(at, _)| &text[..at]);
+    let bad = || format!("{shown:?} is not a duration such as 90s, 10m or 1h30m");
+    let too_long = || format!("the duration {shown} is too long");
+    let mut rest = text;
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let number_len = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
+        let (number, after) = rest.split_at(number_len);
+        let unit_len = after.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit_len);
+        let unit_micros: u64 = match unit {
+            "w" => 7 * 86_400_000_000,
+            "d" => 86_400_000_000,
+            "h" => 3_600_000_000,
+            "m" | "min" => 60_000_000,
+            "s" => 1_000_000,
+            "ms" => 1_000,
+            "us" => 1,
+            _ => return Err(bad()),
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        if whole.is_empty() || fraction.is_empty() || fraction.len() > 9 || fraction.contains('.') {
+            return Err(bad());
+        }
+        let whole: u64 = whole.parse().map_err(|_| too_long())?;
+        let scale = 10_u128.pow(u32::try_from(fraction.len()).expect("at most 9"));
+        let part = u128::from(unit_micros) * u128::from(fraction.parse::<u64>().map_err(|_| bad())?) / scale;
+        let micros = whole.checked_mul(unit_micros).and_then(|m| m.checked_add(part as u64));
+        total = micros.and_then(|m| m.checked_add(total)).ok_or_else(too_long)?;
+        rest = after;
+    }
+    if text.is_empty() { Err(bad()) } else { Ok(Duration::from_micros(total)) }
+}

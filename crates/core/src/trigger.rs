@@ -1,4 +1,4 @@
-//! What makes a job due, and [`fire`]: the only place where occurrences come from.
+//! What makes a job due. Occurrences come from [`crate::fire::fire`] alone.
 
 use crate::calendar::CalendarRule;
 use crate::schedule::Schedule;
@@ -23,6 +23,8 @@ pub enum When {
     Time(TimeRule),
     /// When a run of another job ended.
     After(Upstream),
+    /// When the daemon first starts after the kernel did (`@reboot`).
+    Boot,
 }
 
 /// A schedule and what narrows it.
@@ -96,4 +98,17 @@ impl Default for CatchUp {
             spread: Duration::from_secs(1),
         }
     }
+}
+
+/// What is remembered of a trigger between firings. All instants are nominal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TriggerState {
+    /// Every nominal time up to and including this one has its disposition. It never goes back.
+    pub cursor: Timestamp,
+    /// The next nominal time; `None` while there is none: ended, paused, or a fixed delay with an active run.
+    pub next_at: Option<Timestamp>,
+    /// When the trigger was first applied; intervals without an anchor of their own count from here.
+    pub anchor: Timestamp,
+    /// Occurrences fired so far: what `maxRuns` counts, and the key of a fixed delay.
+    pub fired: u64,
 }

@@ -1,0 +1,403 @@
+//! The book: one snapshot of the store, worked on by the pure decisions, and closed as one [`Decision`].
+//!
+//! Everything that changes runs and triggers goes through here, whoever asks: the node's cycle, an edit, a
+//! pause, a submitted run. It has no effects and reads no clock; what must happen after the commit is returned
+//! beside the decision.
+
+use crate::definitions::Definitions;
+use punctual_core::admission::{Admission, Arriving, admit};
+use punctual_core::fire::{self, Firing, Input};
+use punctual_core::id::{Fence, JobId, NodeId, Revision, RunId, TriggerId};
+use punctual_core::job::{Job, Overlap};
+use punctual_core::occurrence::{Disposition, Occurrence, Reason, Skip, SkipRange};
+use punctual_core::queue::{self, Candidate, Capacity};
+use punctual_core::run::{Hold, Policy, Run, RunEvent, RunState, StopReason, Verdict};
+use punctual_core::time::Timestamp;
+use punctual_core::trigger::When;
+use punctual_store::row::{DedupRow, JobRow, RevisionRow, TriggerRow};
+use punctual_store::{Decision, Snapshot};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Nominal times that one trigger may dispose of in one transaction.
+pub const TICKS_MAX: usize = 10_000;
+
+/// What must happen once the decision is durable.
+#[derive(Clone, Debug, Default)]
+pub struct Effects {
+    /// Leased by this decision: start them.
+    pub leased: Vec<Run>,
+    /// Told to end while an attempt is under way: stop it.
+    pub stopped: Vec<(RunId, Fence)>,
+    /// Ended by this decision.
+    pub finished: Vec<Run>,
+    /// Definitions that were needed and not at hand: load them and decide again.
+    pub missing: BTreeSet<(JobId, Revision)>,
+    /// Triggers whose search for the next instant gave up: they fire no more until they are edited.
+    pub gave_up: Vec<TriggerId>,
+}
+
+/// A snapshot being worked on.
+pub struct Book {
+    now: Timestamp,
+    definitions: Arc<Definitions>,
+    pub(crate) jobs: BTreeMap<JobId, JobRow>,
+    pub(crate) triggers: BTreeMap<TriggerId, TriggerRow>,
+    runs: BTreeMap<RunId, Run>,
+    /// The unfinished ones of them, by job.
+    unfinished: BTreeMap<JobId, BTreeSet<RunId>>,
+    /// Triggers that wait for a job, by its name; made when first needed.
+    upstreams: Option<BTreeMap<String, Vec<TriggerId>>>,
+    runs_new: BTreeSet<RunId>,
+    runs_changed: BTreeSet<RunId>,
+    jobs_changed: BTreeSet<JobId>,
+    triggers_changed: BTreeSet<TriggerId>,
+    pub(crate) job_id_next: i64,
+    pub(crate) trigger_id_next: i64,
+    decision: Decision,
+    pub(crate) effects: Effects,
+}
+
+impl Book {
+    /// Opens the book at `now`.
+    pub fn new(snapshot: &Snapshot, definitions: Arc<Definitions>, now: Timestamp) -> Self {
+        let mut unfinished: BTreeMap<JobId, BTreeSet<RunId>> = BTreeMap::new();
+        for run in &snapshot.runs {
+            unfinished.entry(run.job).or_default().insert(run.id);
+        }
+        Self {
+            unfinished,
+            upstreams: None,
+            now,
+            definitions,
+            jobs: snapshot.jobs.iter().map(|j| (j.id, j.clone())).collect(),
+            triggers: snapshot.triggers.iter().map(|t| (t.id, t.clone())).collect(),
+            runs: snapshot.runs.iter().map(|r| (r.id, r.clone())).collect(),
+            runs_new: BTreeSet::new(),
+            runs_changed: BTreeSet::new(),
+            jobs_changed: BTreeSet::new(),
+            triggers_changed: BTreeSet::new(),
+            job_id_next: snapshot.job_id_next,
+            trigger_id_next: snapshot.trigger_id_next,
+            decision: Decision::default(),
+            effects: Effects::default(),
+        }
+    }
+
+    /// The run as the book has it now.
+    pub fn run(&self, id: RunId) -> Option<&Run> {
+        self.runs.get(&id)
+    }
+
+    /// The job of that name.
+    pub fn job_named(&self, name: &str) -> Option<&JobRow> {
+        self.jobs.values().find(|j| j.name == name)
+    }
+
+    fn definition(&mut self, job: JobId, revision: Revision) -> Option<Arc<Job>> {
+        let found = self.definitions.job(job, revision);
+        if found.is_none() {
+            self.effects.missing.insert((job, revision));
+        }
+        found
+    }
+
+    /// Fires a trigger of a job that is neither paused nor retired, and admits what comes of it.
+    pub fn fire(&mut self, id: TriggerId, input: &Input) {
+        let row = self.triggers[&id].clone();
+        let job_row = &self.jobs[&row.job];
+        let revision = job_row.revision;
+        let Some(job) = self.definition(row.job, revision) else { return };
+        let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name) else { return self.give_up(row) };
+        match fire::fire(&job, trigger, &row.state, input, self.now, TICKS_MAX) {
+            Ok(firing) => self.take_firing(&job, revision, row, firing),
+            Err(_) => self.give_up(row),
+        }
+    }
+
+    fn give_up(&mut self, mut row: TriggerRow) {
+        self.effects.gave_up.push(row.id);
+        row.state.next_at = None;
+        self.put_trigger(row);
+    }
+
+    fn take_firing(&mut self, job: &Arc<Job>, revision: Revision, mut row: TriggerRow, firing: Firing) {
+        if firing.state != row.state {
+            row.state = firing.state;
+            self.put_trigger(row.clone());
+        }
+        for range in firing.skips {
+            self.skip(row.job, row.id, revision, range);
+        }
+        for occurrence in firing.occurrences {
+            self.admit(job, row.job, revision, Some(&row), occurrence, String::new(), Arriving::Fired);
+        }
+    }
+
+    /// Admits an occurrence by the job's overlap policy; the run it became, if it became one.
+    #[expect(clippy::too_many_arguments, reason = "an occurrence and all that it belongs to")]
+    pub fn admit(
+        &mut self,
+        job: &Job,
+        job_id: JobId,
+        revision: Revision,
+        trigger: Option<&TriggerRow>,
+        occurrence: Occurrence,
+        params: String,
+        arriving: Arriving,
+    ) -> Option<RunId> {
+        let (active, held) = self.unfinished(job_id);
+        let admission = admit(job.overlap, active.len(), held.len(), arriving);
+        let state = match admission {
+            Admission::Queue => RunState::Queued { due: occurrence.due },
+            Admission::Hold | Admission::CancelOthers => RunState::Held(Hold::Overlap),
+            Admission::Skip(reason) => {
+                let trigger = trigger.expect("only a fired occurrence is skipped by overlap");
+                let mut ranges = Vec::new();
+                SkipRange::push(&mut ranges, occurrence.nominal, Disposition::Skipped, Some(reason));
+                for range in ranges {
+                    self.skip(job_id, trigger.id, revision, range);
+                }
+                self.rearm(trigger.id);
+                return None;
+            }
+        };
+        let trigger_name = trigger.map_or("", |t| t.name.as_str());
+        let id = RunId::derive(&job.name, trigger_name, &occurrence.key, occurrence.nominal);
+        if self.runs.contains_key(&id) {
+            return Some(id);
+        }
+        let run = Run {
+            id,
+            job: job_id,
+            trigger: trigger.map(|t| t.id),
+            revision,
+            key: occurrence.key,
+            nominal: occurrence.nominal,
+            due: occurrence.due,
+            state,
+            fence: Fence(0),
+            retries: 0,
+            losses: 0,
+            params,
+            queue: job.queue.clone(),
+            priority: job.priority,
+            attempts: Vec::new(),
+        };
+        self.runs.insert(id, run);
+        self.unfinished.entry(job_id).or_default().insert(id);
+        self.runs_new.insert(id);
+        if admission == Admission::CancelOthers {
+            for other in active.into_iter().chain(held) {
+                self.event(other, RunEvent::Stop(StopReason::Replaced));
+            }
+        }
+        Some(id)
+    }
+
+    /// Applies an event to a run, with all that follows from its end. False if the run cannot take it.
+    pub fn event(&mut self, id: RunId, event: RunEvent) -> bool {
+        let Some(run) = self.runs.get(&id).cloned() else { return false };
+        let Some(job) = self.definition(run.job, run.revision) else { return false };
+        let policy = Policy { retry: job.retry, on_lost: job.on_lost };
+        let Ok(next) = run.apply(event.clone(), &policy, self.now) else { return false };
+        self.runs_changed.insert(id);
+        self.runs.insert(id, next.clone());
+        match (&next.state, event) {
+            (RunState::Leased(lease), RunEvent::Stop(_)) => self.effects.stopped.push((id, lease.fence)),
+            (RunState::Finished { verdict, .. }, _) => self.ended(&next, *verdict),
+            _ => {}
+        }
+        true
+    }
+
+    /// What follows from the end of a run: the count of failures, its trigger's delay, held runs, other jobs.
+    fn ended(&mut self, run: &Run, verdict: Verdict) {
+        if let Some(unfinished) = self.unfinished.get_mut(&run.job) {
+            unfinished.remove(&run.id);
+        }
+        self.count_failure(run.job, verdict);
+        if let Some(trigger) = run.trigger {
+            self.rearm(trigger);
+        }
+        self.release(run.job);
+        let Some(name) = self.jobs.get(&run.job).map(|j| j.name.clone()) else { return };
+        for trigger in self.waiting_for(&name) {
+            self.fire(trigger, &Input::UpstreamEnded { run: run.id, verdict });
+        }
+    }
+
+    fn count_failure(&mut self, job: JobId, verdict: Verdict) {
+        let Some(row) = self.jobs.get_mut(&job) else { return };
+        let failures = match verdict {
+            Verdict::Success => 0,
+            Verdict::Failed | Verdict::Timeout | Verdict::Lost => row.failures.saturating_add(1),
+            Verdict::Cancelled | Verdict::Expired | Verdict::Shadow => row.failures,
+        };
+        if failures != row.failures {
+            row.failures = failures;
+            self.jobs_changed.insert(job);
+        }
+    }
+
+    /// Tells a trigger with a fixed delay that its run has ended, or was skipped.
+    fn rearm(&mut self, trigger: TriggerId) {
+        if self.is_live(trigger) {
+            self.fire(trigger, &Input::RunEnded);
+        }
+    }
+
+    /// Lets the oldest held run of a job go if nothing of it is queued or leased.
+    fn release(&mut self, job: JobId) {
+        let (active, held) = self.unfinished(job);
+        if active.is_empty()
+            && let Some(oldest) = held.into_iter().min_by_key(|id| (self.runs[id].nominal, *id))
+        {
+            self.event(oldest, RunEvent::Release);
+        }
+    }
+
+    /// The live triggers that wait for the job of that name.
+    fn waiting_for(&mut self, name: &str) -> Vec<TriggerId> {
+        let upstreams = match self.upstreams.take() {
+            Some(made) => made,
+            None => self.make_upstreams(),
+        };
+        let found = upstreams.get(name).cloned().unwrap_or_default();
+        self.upstreams = Some(upstreams);
+        found.into_iter().filter(|t| self.is_live(*t)).collect()
+    }
+
+    fn make_upstreams(&self) -> BTreeMap<String, Vec<TriggerId>> {
+        let mut upstreams: BTreeMap<String, Vec<TriggerId>> = BTreeMap::new();
+        for row in self.triggers.values() {
+            let revision = self.jobs[&row.job].revision;
+            let Some(job) = self.definitions.job(row.job, revision) else { continue };
+            if let Some(When::After(upstream)) = job.triggers.iter().find(|t| t.name == row.name).map(|t| &t.when) {
+                upstreams.entry(upstream.job.clone()).or_default().push(row.id);
+            }
+        }
+        upstreams
+    }
+
+    /// Whether the trigger is in force and its job neither paused nor retired.
+    pub fn is_live(&self, trigger: TriggerId) -> bool {
+        self.triggers.get(&trigger).is_some_and(|t| {
+            t.live && self.jobs.get(&t.job).is_some_and(|j| j.paused.is_none() && !j.retired)
+        })
+    }
+
+    /// Ends queued and held runs whose start deadline has passed.
+    pub fn expire(&mut self) {
+        let waiting: Vec<(RunId, JobId, Revision, Timestamp)> = self
+            .runs
+            .values()
+            .filter(|r| matches!(r.state, RunState::Queued { .. } | RunState::Held(Hold::Overlap)))
+            .filter(|r| r.attempts.is_empty() && r.trigger.is_some())
+            .map(|r| (r.id, r.job, r.revision, r.nominal))
+            .collect();
+        for (id, job, revision, nominal) in waiting {
+            let Some(definition) = self.definition(job, revision) else { continue };
+            if definition.start_deadline.is_some_and(|d| self.now > nominal.saturating_add(d)) {
+                self.event(id, RunEvent::Expire(Reason::StartDeadline));
+            }
+        }
+    }
+
+    /// Chooses among the queued runs that are due and leases the picks to `node`; in shadow, ends them.
+    pub fn start(&mut self, node: NodeId, slots: usize, shadow: bool) {
+        let candidates: Vec<Candidate> = self
+            .runs
+            .values()
+            .filter_map(|run| match run.state {
+                RunState::Queued { due } if due <= self.now => {
+                    Some(Candidate { run: run.id, rank: queue::rank(due, &run.queue, run.priority) })
+                }
+                _ => None,
+            })
+            .collect();
+        let slots = if shadow { usize::MAX } else { slots };
+        for id in queue::choose(&candidates, Capacity { slots }).picks {
+            if shadow {
+                self.event(id, RunEvent::Shadow);
+            } else if self.event(id, RunEvent::Lease { owner: node }) {
+                self.effects.leased.push(self.runs[&id].clone());
+            }
+        }
+    }
+
+    /// The unfinished runs of a job: queued or leased, and held.
+    fn unfinished(&self, job: JobId) -> (Vec<RunId>, Vec<RunId>) {
+        let mut active = Vec::new();
+        let mut held = Vec::new();
+        for id in self.unfinished.get(&job).into_iter().flatten() {
+            match self.runs[id].state {
+                RunState::Queued { .. } | RunState::Leased(_) => active.push(*id),
+                RunState::Held(Hold::Overlap) => held.push(*id),
+                // It waits for a person, and nothing waits for it.
+                RunState::Held(Hold::Lost) | RunState::Finished { .. } => {}
+            }
+        }
+        (active, held)
+    }
+
+    /// Records nominal times that did not become runs.
+    pub fn skip(&mut self, job: JobId, trigger: TriggerId, revision: Revision, range: SkipRange) {
+        self.decision.skips.push(Skip { job, trigger, revision, range, at: self.now });
+    }
+
+    /// Writes a job row.
+    pub fn put_job(&mut self, row: JobRow) {
+        self.jobs_changed.insert(row.id);
+        self.jobs.insert(row.id, row);
+    }
+
+    /// Writes a trigger row.
+    pub fn put_trigger(&mut self, row: TriggerRow) {
+        self.triggers_changed.insert(row.id);
+        self.triggers.insert(row.id, row);
+    }
+
+    /// Writes a definition.
+    pub fn put_revision(&mut self, row: RevisionRow) {
+        self.decision.revisions.push(row);
+    }
+
+    /// Remembers a key.
+    pub fn remember(&mut self, row: DedupRow) {
+        self.decision.dedup.push(row);
+    }
+
+    /// Replaces the definitions the book decides by, after it wrote new ones.
+    pub fn use_definitions(&mut self, definitions: Arc<Definitions>) {
+        self.definitions = definitions;
+        self.upstreams = None;
+    }
+
+    /// The instant the book was opened at.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Closes the book.
+    pub fn close(mut self) -> (Decision, Effects) {
+        for (id, run) in &self.runs {
+            if run.is_finished() && (self.runs_new.contains(id) || self.runs_changed.contains(id)) {
+                self.effects.finished.push(run.clone());
+            }
+            if self.runs_new.contains(id) {
+                self.decision.runs_new.push(run.clone());
+            } else if self.runs_changed.contains(id) {
+                self.decision.runs.push(run.clone());
+            }
+        }
+        self.decision.jobs = self.jobs_changed.iter().map(|id| self.jobs[id].clone()).collect();
+        self.decision.triggers = self.triggers_changed.iter().map(|id| self.triggers[id].clone()).collect();
+        (self.decision, self.effects)
+    }
+}
+
+/// Whether deciding about a job needs its unfinished runs.
+pub fn is_serial(job: &Job) -> bool {
+    job.overlap != Overlap::Allow
+}

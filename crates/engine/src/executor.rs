@@ -1,0 +1,208 @@
+//! From a leased run to what the supervisor starts: command, environment contract, limits; and back from how its
+//! process ended to an outcome.
+
+use crate::supervisor::protocol::{AttemptId, Ended, Start, Told};
+use crate::supervisor::tree::MARK;
+use nix::unistd::{User, geteuid};
+use punctual_core::attempt::{Attempt, Exit, Outcome};
+use punctual_core::id::{Fence, NodeId};
+use punctual_core::job::{Command, Job, Process};
+use punctual_core::run::Run;
+use punctual_core::schedule::Schedule;
+use punctual_core::time::Timestamp;
+use punctual_core::trigger::When;
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Of an attempt's output so much is kept unless the definition says otherwise.
+pub const OUTPUT_BYTES_MAX: u64 = 10 * 1024 * 1024;
+/// Where programs are looked for unless the definition says otherwise.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Whom the daemon runs as: the environment of jobs without `runAs` comes from here, never from the daemon's own.
+#[derive(Clone, Debug)]
+pub struct Account {
+    name: String,
+    home: String,
+    shell: String,
+}
+
+impl Account {
+    /// The account of this process.
+    pub fn own() -> Self {
+        let user = User::from_uid(geteuid()).ok().flatten();
+        Self {
+            name: user.as_ref().map_or_else(|| geteuid().to_string(), |u| u.name.clone()),
+            home: user.as_ref().map_or_else(|| "/".into(), |u| u.dir.to_string_lossy().into_owned()),
+            shell: user.map_or_else(|| "/bin/sh".into(), |u| u.shell.to_string_lossy().into_owned()),
+        }
+    }
+}
+
+/// What the supervisor is asked to start for `run`, whose lease is `fence`.
+///
+/// # Errors
+/// The definition asks for something this run does not have, for example a parameter.
+pub fn start(job: &Job, process: &Process, run: &Run, log: PathBuf, account: &Account) -> Result<Start, String> {
+    let params = params(run)?;
+    let contract = contract(job, run, &params);
+    let argv = match &process.command {
+        Command::Argv(argv) => argv.iter().map(|a| fill(a, &contract, &params)).collect::<Result<_, _>>()?,
+        Command::Shell { shell, script } => shell.iter().chain([script]).cloned().collect(),
+    };
+    let mut env: Vec<(String, String)> = Vec::new();
+    if process.run_as.is_none() {
+        let own = [("HOME", &account.home), ("USER", &account.name), ("LOGNAME", &account.name), ("SHELL", &account.shell)];
+        env.extend(own.map(|(k, v)| (k.to_owned(), v.clone())));
+    }
+    env.push(("PATH".into(), PATH.into()));
+    env.push(("TZ".into(), zone(job, run)));
+    // Later entries win: what the definition sets stands over the defaults, the contract over everything.
+    env.extend(process.env.iter().cloned());
+    env.extend(contract);
+    for (name, value) in &params {
+        env.push((format!("PUNCTUAL_PARAM_{}", name.to_ascii_uppercase().replace(['-', '.'], "_")), text(value)));
+    }
+    let working_directory = match (&process.working_directory, &process.run_as) {
+        (Some(directory), _) => Some(directory.clone()),
+        (None, Some(_)) => None,
+        (None, None) => Some(account.home.clone()),
+    };
+    Ok(Start {
+        attempt: AttemptId { run: run.id.to_string(), fence: run.fence.0 },
+        argv,
+        env: last_wins(env),
+        working_directory,
+        stdin: process.stdin.clone(),
+        run_as: process.run_as.clone(),
+        log: log.to_string_lossy().into_owned(),
+        log_bytes_max: OUTPUT_BYTES_MAX,
+        timeout_ms: job.timeout.map(millis),
+        grace_ms: millis(job.grace),
+    })
+}
+
+/// The attempt that ended, as the history keeps it. `due` is when it was due to start.
+pub fn attempt(ended: &Ended, number: u32, node: NodeId, due: Timestamp, timeout: Option<Duration>) -> Attempt {
+    let started = ended.started_us.map(Timestamp::from_micros);
+    let outcome = match (&ended.spawn_error, ended.told, ended.code) {
+        (Some(_), ..) => Outcome::SpawnFailed,
+        (None, Some(Told::Timeout), _) => Outcome::Timeout,
+        (None, Some(Told::Stop), _) => Outcome::Cancelled,
+        // Told to end with the daemon, and ended well all the same: it is done.
+        (None, _, Some(0)) => Outcome::Success,
+        (None, Some(Told::Shutdown), _) => Outcome::Interrupted,
+        (None, None, _) => Outcome::Failed,
+    };
+    let reason = match outcome {
+        Outcome::SpawnFailed => ended.spawn_error.clone(),
+        Outcome::Timeout => timeout.map(|t| format!("it ran longer than its timeout of {}", seconds(t))),
+        Outcome::Interrupted => Some("the daemon was stopped".into()),
+        _ => None,
+    };
+    Attempt {
+        number,
+        node,
+        started: started.filter(|_| ended.spawn_error.is_none()),
+        finished: Timestamp::from_micros(ended.at_us),
+        outcome,
+        exit: Exit {
+            code: ended.code.filter(|_| ended.spawn_error.is_none()),
+            signal: ended.signal,
+            cpu_ms: ended.cpu_ms,
+            memory_bytes_max: ended.memory_bytes_max,
+            start_delay_us: started.map(|s| u64::try_from(s.since(due).as_micros()).unwrap_or(u64::MAX)),
+            reason,
+        },
+    }
+}
+
+/// An attempt of which nothing more is known than that its node is gone.
+pub fn lost(run: &Run, node: NodeId, started: Option<Timestamp>, now: Timestamp) -> Attempt {
+    let reason = Some("its daemon ended before the attempt did".into());
+    let exit = Exit { reason, ..Exit::default() };
+    Attempt { number: run.next_attempt(), node, started, finished: now, outcome: Outcome::Lost, exit }
+}
+
+/// The lease's fence of a report, if its run's id can be read.
+pub fn fence(attempt: &AttemptId) -> Fence {
+    Fence(attempt.fence)
+}
+
+fn params(run: &Run) -> Result<Map<String, Value>, String> {
+    if run.params.is_empty() {
+        return Ok(Map::new());
+    }
+    serde_json::from_str(&run.params).map_err(|e| format!("the run's parameters cannot be read: {e}"))
+}
+
+/// What every job is told; see docs/reference/environment.md.
+fn contract(job: &Job, run: &Run, params: &Map<String, Value>) -> Vec<(String, String)> {
+    let mut contract = vec![
+        ("PUNCTUAL_JOB".to_owned(), job.name.clone()),
+        (MARK.to_owned(), run.id.to_string()),
+        ("PUNCTUAL_ATTEMPT".to_owned(), run.next_attempt().to_string()),
+        ("PUNCTUAL_NOMINAL_TIME".to_owned(), run.nominal.to_string()),
+        ("PUNCTUAL_NOMINAL_DATE".to_owned(), nominal_date(job, run)),
+        ("PUNCTUAL_IDEMPOTENCY_KEY".to_owned(), run.id.to_string()),
+        ("PUNCTUAL_FENCE".to_owned(), run.fence.0.to_string()),
+    ];
+    if !params.is_empty() {
+        contract.push(("PUNCTUAL_PARAMS".to_owned(), Value::Object(params.clone()).to_string()));
+    }
+    contract
+}
+
+/// Replaces each `{{ name }}` in an argument. The value stays one argument, whatever is in it.
+fn fill(argument: &str, contract: &[(String, String)], params: &Map<String, Value>) -> Result<String, String> {
+    let mut filled = String::new();
+    let mut rest = argument;
+    while let Some((before, inside)) = rest.split_once("{{") {
+        filled.push_str(before);
+        let (name, after) = inside.split_once("}}").ok_or_else(|| format!("the template {argument:?} has no end"))?;
+        let name = name.trim();
+        let variable = match name {
+            "job" => Some("PUNCTUAL_JOB"),
+            "runId" => Some(MARK),
+            "attempt" => Some("PUNCTUAL_ATTEMPT"),
+            "nominalTime" => Some("PUNCTUAL_NOMINAL_TIME"),
+            "nominalDate" => Some("PUNCTUAL_NOMINAL_DATE"),
+            "idempotencyKey" => Some("PUNCTUAL_IDEMPOTENCY_KEY"),
+            "fence" => Some("PUNCTUAL_FENCE"),
+            _ => None,
+        };
+        match (variable, name.strip_prefix("params.").map(|p| params.get(p))) {
+            (Some(variable), _) => {
+                filled.extend(contract.iter().find(|(k, _)| k == variable).map(|(_, v)| v.as_str()));
+            }
+            (None, Some(Some(value))) => filled.push_str(&text(value)),
+            (None, Some(None)) => return Err(format!("the run was not given the parameter of {{{{ {name} }}}}")),
+            (None, None) => return Err(format!("there is no template {{{{ {name} }}}}")),
+        }
+        rest = after;
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn last_wins(env: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut kept: Vec<(String, String)> = Vec::with_capacity(env.len());
+    for (key, value) in env {
+        kept.retain(|(k, _)| *k != key);
+        kept.push((key, value));
+    }
+    kept
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}

@@ -1,0 +1,270 @@
+//! One attempt under supervision: started, watched, told to end, reaped.
+
+use super::output::Output;
+use super::protocol::{Ended, Start, Told};
+use super::tree;
+use crate::clock::{Clock, Monotonic};
+use rustix::fs::{MemfdFlags, Mode, OFlags};
+use rustix::pipe::PipeFlags;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use wait4::Wait4;
+
+/// After its process ended and its group was killed, so long a pipe may stay open in hands that got away.
+const DRAIN: Duration = Duration::from_millis(200);
+/// Of one pipe so much is read before the others have their turn.
+const READ_BYTES: usize = 64 * 1024;
+
+/// A started attempt.
+pub struct Child {
+    start: Start,
+    process: std::process::Child,
+    pidfd: OwnedFd,
+    pipe: Option<File>,
+    launch_errors: Option<File>,
+    output: Option<Output>,
+    started_us: i64,
+    told: Option<Told>,
+    /// When it is told to end; later, when it is killed.
+    deadline: Option<Monotonic>,
+    killing: bool,
+    ended: Option<Ended>,
+}
+
+/// Why an attempt could not be started, for people.
+pub type SpawnError = String;
+
+impl Child {
+    /// Starts `start`; `launcher` is this program, for what only a step between can set.
+    ///
+    /// # Errors
+    /// Says what could not be done and with what.
+    pub fn spawn(start: Start, launcher: &Path, clock: &Clock) -> Result<Self, SpawnError> {
+        let log = open_log(Path::new(&start.log))?;
+        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("no pipe: {e}"))?;
+        rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK).map_err(|e| format!("no pipe: {e}"))?;
+        let (mut command, launch_errors) = command(&start, launcher)?;
+        let stderr = write.try_clone().map_err(|e| format!("no pipe: {e}"))?;
+        command.stdin(stdin(start.stdin.as_deref())?).stdout(Stdio::from(write)).stderr(Stdio::from(stderr));
+        command.env_clear().envs(start.env.iter().map(|(k, v)| (k, v))).process_group(0);
+        let process = command.spawn().map_err(|e| explain(&start, &e))?;
+        // The command holds the write ends; while it lives, the pipe has no end.
+        drop(command);
+        let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw).ok_or("the kernel gave no pid")?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| format!("pidfd_open failed: {e}"))?;
+        let deadline = start.timeout_ms.map(|ms| Monotonic::now().after(Duration::from_millis(ms)));
+        Ok(Self {
+            output: Some(Output::new(log, start.log_bytes_max)),
+            start,
+            process,
+            pidfd,
+            pipe: Some(File::from(read)),
+            launch_errors,
+            started_us: clock.now().as_micros(),
+            told: None,
+            deadline,
+            killing: false,
+            ended: None,
+        })
+    }
+
+    /// What it was started with.
+    pub fn start(&self) -> &Start {
+        &self.start
+    }
+
+    /// When its process started, microseconds since the epoch.
+    pub fn started_us(&self) -> i64 {
+        self.started_us
+    }
+
+    /// Its process, which leads its group.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.process.id()).unwrap_or(0)
+    }
+
+    /// Readable once its process has ended; `None` after that has been seen.
+    pub fn process_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.ended.is_none().then(|| self.pidfd.as_fd())
+    }
+
+    /// Its output, while it is open.
+    pub fn pipe_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    /// When [`Child::on_deadline`] is due.
+    pub fn deadline(&self) -> Option<Monotonic> {
+        self.deadline
+    }
+
+    /// Tells the tree to end, and sets the instant of its kill.
+    pub fn tell(&mut self, told: Told) {
+        if self.ended.is_some() || self.told.is_some() {
+            return;
+        }
+        self.told = Some(told);
+        tree::signal_group(self.pid(), Signal::TERM);
+        // A stopped process acts on TERM only once it goes on.
+        tree::signal_group(self.pid(), Signal::CONT);
+        self.deadline = Some(Monotonic::now().after(Duration::from_millis(self.start.grace_ms)));
+        self.killing = true;
+    }
+
+    /// Kills the tree at once.
+    pub fn kill(&mut self) {
+        tree::signal_group(self.pid(), Signal::KILL);
+        tree::kill_marked(std::slice::from_ref(&self.start.attempt.run));
+    }
+
+    /// Its timeout, its grace or its drain has passed.
+    pub fn on_deadline(&mut self) {
+        if self.ended.is_some() {
+            self.pipe = None;
+        } else if self.killing {
+            self.deadline = None;
+            self.kill();
+        } else {
+            self.tell(Told::Timeout);
+        }
+    }
+
+    /// Takes what output there is.
+    pub fn on_output(&mut self) {
+        let (Some(pipe), Some(output)) = (self.pipe.as_mut(), self.output.as_mut()) else { return };
+        let mut piece = [0_u8; READ_BYTES];
+        match pipe.read(&mut piece) {
+            Ok(0) => self.pipe = None,
+            Ok(length) => output.take(&piece[..length]),
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) => {}
+            Err(_) => self.pipe = None,
+        }
+    }
+
+    /// Its process has ended: reaps it and kills what is left of its tree.
+    pub fn on_exit(&mut self, clock: &Clock) {
+        // The group is killed before the leader is reaped: until then its number cannot be another's.
+        tree::signal_group(self.pid(), Signal::KILL);
+        let usage = self.process.wait4();
+        if !tree::own_children().is_empty() {
+            // Descendants that left the group were handed to this process, or will be.
+            tree::kill_marked(std::slice::from_ref(&self.start.attempt.run));
+        }
+        let mut launch_error = String::new();
+        if let Some(mut errors) = self.launch_errors.take() {
+            let _ = errors.rewind().and_then(|()| errors.read_to_string(&mut launch_error));
+        }
+        let (code, signal) = usage.as_ref().map_or((None, None), |u| (u.status.code(), u.status.signal()));
+        let usage = usage.ok();
+        self.ended = Some(Ended {
+            attempt: self.start.attempt.clone(),
+            started_us: Some(self.started_us),
+            at_us: clock.now().as_micros(),
+            code,
+            signal,
+            cpu_ms: usage.as_ref().map(|u| millis(u.rusage.utime + u.rusage.stime)),
+            memory_bytes_max: usage.as_ref().map(|u| u.rusage.maxrss),
+            told: self.told,
+            spawn_error: (!launch_error.is_empty()).then_some(launch_error),
+        });
+        self.deadline = Some(Monotonic::now().after(DRAIN));
+    }
+
+    /// How it ended, once its process is reaped and its output written.
+    pub fn finished(&mut self) -> Option<Ended> {
+        if self.ended.is_none() || self.pipe.is_some() {
+            return None;
+        }
+        if let Some(output) = self.output.take()
+            && let Err(error) = output.close()
+        {
+            eprintln!("punctual: output of run {} could not be kept: {error}", self.start.attempt.run);
+        }
+        self.ended.clone()
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn open_log(path: &Path) -> Result<File, SpawnError> {
+    let failed = |e: std::io::Error| format!("the output file {} cannot be made: {e}", path.display());
+    if let Some(dir) = path.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    }
+    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path).map_err(failed)
+}
+
+/// The input: a sealed copy in memory, so that no process has to feed a pipe.
+fn stdin(text: Option<&str>) -> Result<Stdio, SpawnError> {
+    let Some(text) = text else { return Ok(Stdio::null()) };
+    let failed = |e: std::io::Error| format!("its input cannot be held: {e}");
+    let memory = rustix::fs::memfd_create("stdin", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    let mut file = File::from(memory);
+    file.write_all(text.as_bytes()).and_then(|()| file.rewind()).map_err(failed)?;
+    Ok(Stdio::from(file))
+}
+
+/// The command; with a launcher between, also the file in memory in which that says what it could not do.
+fn command(start: &Start, launcher: &Path) -> Result<(Command, Option<File>), SpawnError> {
+    let Some(program) = start.argv.first() else { return Err("there is no program to start".into()) };
+    let Some(user) = &start.run_as else {
+        let path = start.env.iter().find(|(k, _)| k == "PATH").map_or("/usr/bin:/bin", |(_, v)| v.as_str());
+        let directory = start.working_directory.as_deref().unwrap_or("/");
+        let found = find_program(program, path, directory)?;
+        if !Path::new(directory).is_dir() {
+            return Err(format!("the working directory {directory} does not exist"));
+        }
+        let mut command = Command::new(found);
+        command.arg0(program).args(&start.argv[1..]).current_dir(directory);
+        return Ok((command, None));
+    };
+    let errors = rustix::fs::memfd_create("launch", MemfdFlags::CLOEXEC).map_err(|e| format!("no memory: {e}"))?;
+    let mut command = Command::new(launcher);
+    command.args(["__launch", "--user", user]);
+    // Opened by the launcher through this process, so that no descriptor has to be inherited by the job.
+    command.arg("--errors").arg(format!("/proc/{}/fd/{}", std::process::id(), errors.as_raw_fd()));
+    if let Some(directory) = &start.working_directory {
+        command.args(["--directory", directory]);
+    }
+    command.current_dir("/").arg("--").args(&start.argv);
+    Ok((command, Some(File::from(errors))))
+}
+
+/// Finds a program as a shell would, so that a missing one is a typed error and the fast path stays open.
+fn find_program(name: &str, path: &str, directory: &str) -> Result<PathBuf, SpawnError> {
+    let runnable = |file: &Path| {
+        file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    if name.contains('/') {
+        let file = Path::new(directory).join(name);
+        return match file.metadata() {
+            Err(e) => Err(format!("the program {} cannot be started: {e}", file.display())),
+            Ok(_) if !runnable(&file) => {
+                Err(format!("the program {} is not executable; chmod +x it, or name its interpreter", file.display()))
+            }
+            Ok(_) => Ok(file),
+        };
+    }
+    path.split(':')
+        .map(|dir| Path::new(directory).join(dir).join(name))
+        .find(|file| runnable(file))
+        .ok_or_else(|| format!("no program {name:?} in PATH ({path})"))
+}
+
+fn explain(start: &Start, error: &std::io::Error) -> String {
+    let program = start.argv.first().map_or("", String::as_str);
+    match error.raw_os_error() {
+        Some(8) => format!("{program} is neither a binary of this machine nor a script with a #! line"),
+        Some(7) => format!("{program}: arguments and environment are too long for the kernel"),
+        _ => format!("{program} could not be started: {error}"),
+    }
+}

@@ -1,0 +1,100 @@
+//! What is stored about jobs and triggers. Runs and skips are `core`'s own types.
+
+use punctual_core::id::{JobId, NodeId, Revision, RunId, TriggerId};
+use punctual_core::occurrence::Skip;
+use punctual_core::run::Run;
+use punctual_core::time::Timestamp;
+use punctual_core::trigger::TriggerState;
+
+/// A job's row: everything but its definition, which stands with its revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRow {
+    /// Its number; given out by the store, see [`crate::Snapshot::job_id_next`].
+    pub id: JobId,
+    /// Unique.
+    pub name: String,
+    /// The definition in force.
+    pub revision: Revision,
+    /// Set while it is paused.
+    pub paused: Option<Pause>,
+    /// Whether it was removed from the definitions: it fires no more, its history stays.
+    pub retired: bool,
+    /// Whether deciding about it needs its unfinished runs (overlap other than `allow`, a limit).
+    pub serial: bool,
+    /// Runs that ended badly since the last success.
+    pub failures: u32,
+    /// The definitions file that owns it; empty if it was applied by hand.
+    pub owner: String,
+}
+
+/// Why and since when a job is paused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Since when.
+    pub since: Timestamp,
+    /// By whom or why, for people.
+    pub reason: String,
+}
+
+/// A trigger's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TriggerRow {
+    /// Its number; given out by the store.
+    pub id: TriggerId,
+    /// Its job.
+    pub job: JobId,
+    /// Its name in the definition, or a hash; unique per job.
+    pub name: String,
+    /// Cursor, next nominal time and counters. A trigger whose `next_at` is `None` is not in the due set.
+    pub state: TriggerState,
+    /// Whether it is in force. A trigger that left the definition keeps its row for the history.
+    pub live: bool,
+}
+
+/// One revision of a job's definition, as canonical JSON text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevisionRow {
+    /// The job.
+    pub job: JobId,
+    /// Its number.
+    pub revision: Revision,
+    /// The definition.
+    pub definition: String,
+    /// When it was applied.
+    pub at: Timestamp,
+}
+
+/// A key that was submitted, and the run it made; kept at least until `expires`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DedupRow {
+    /// The job.
+    pub job: JobId,
+    /// The key.
+    pub key: String,
+    /// The run it made.
+    pub run: RunId,
+    /// Until when a repeat finds it.
+    pub expires: Timestamp,
+}
+
+/// A node, as its daemon registered itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Its identity.
+    pub id: NodeId,
+    /// The host's name, for people.
+    pub host: String,
+    /// When it was registered.
+    pub since: Timestamp,
+    /// How many cycles it has committed.
+    pub cycle: u64,
+}
+
+/// What the record says of a job's nominal times in a span.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TickRecord {
+    /// Runs made by a trigger, unfinished and finished, with a nominal time in the span; ordered by it.
+    pub runs: Vec<Run>,
+    /// Skips that touch the span; ordered by their first nominal time. They may reach beyond it.
+    pub skips: Vec<Skip>,
+}
