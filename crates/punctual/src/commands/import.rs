@@ -98,10 +98,8 @@ fn import_crontabs(args: &CrontabArgs) -> Result<ExitCode, Diagnostic> {
         let bytes = read(&file)?;
         let kind = args.kind.unwrap_or_else(|| Kind::of_path(&file));
         let owner = args.user.clone().or_else(|| owner_of(&file));
-        crontabs.push((
-            file.clone(),
-            crontab::read(&file, &bytes, kind, args.encoding, owner.as_deref(), zones),
-        ));
+        crontabs
+            .push((file.clone(), crontab::read(&file, &bytes, kind, args.encoding, owner.as_deref(), zones)));
     }
     let several = crontabs.len() > 1;
     let mut imported = crontab_jobs::jobs(crontabs, &machine, args.to.start());
@@ -156,7 +154,9 @@ fn read(file: &str) -> Result<Vec<u8>, Diagnostic> {
     };
     read.map_err(|error| cannot_read(file, &error))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(Diagnostic::error(CANNOT_READ, format!("{file} is larger than 8 MiB")).hint("split the file"));
+        return Err(
+            Diagnostic::error(CANNOT_READ, format!("{file} is larger than 8 MiB")).hint("split the file")
+        );
     }
     Ok(bytes)
 }

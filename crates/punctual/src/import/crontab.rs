@@ -23,7 +23,8 @@ impl Kind {
     /// The form that cron expects of a file at `path`.
     pub fn of_path(path: &str) -> Self {
         let name = path.trim_start_matches("./");
-        let system = name.ends_with("etc/crontab") || name.contains("etc/cron.d/") || name.starts_with("cron.d/");
+        let system =
+            name.ends_with("etc/crontab") || name.contains("etc/cron.d/") || name.starts_with("cron.d/");
         if system { Self::System } else { Self::User }
     }
 }
@@ -139,9 +140,9 @@ impl Reader<'_> {
                 return self.out.errors.push(error.hint("write NAME=value"));
             }
             "LOGNAME" | "USER" => self.out.warnings.push(
-                Diagnostic::warning(NOT_CARRIED, format!("{name} is not carried over"))
-                    .at(at)
-                    .detail("cron sets it to the user of the job, whatever the crontab says; so does Punctual"),
+                Diagnostic::warning(NOT_CARRIED, format!("{name} is not carried over")).at(at).detail(
+                    "cron sets it to the user of the job, whatever the crontab says; so does Punctual",
+                ),
             ),
             "CRON_TZ" => self.cron_tz(line, &value, at),
             _ => {}
@@ -177,16 +178,16 @@ impl Reader<'_> {
     }
 
     fn entry(&mut self, line: &Line, text: &str, indent: usize) -> Result<Entry, Box<Diagnostic>> {
-        let at = |byte: usize, width: usize| {
-            line.origin(self.file, indent + text[..byte].chars().count(), width)
-        };
+        let at =
+            |byte: usize, width: usize| line.origin(self.file, indent + text[..byte].chars().count(), width);
         let (schedule, rest) = split_schedule(text).map_err(|e| Box::new(e.at(at(0, 1))))?;
         let rule = rule::crontab(schedule, &at(0, schedule.chars().count()))?;
         let from = text.len() - rest.len();
         let (user, rest) = match self.kind {
             Kind::User => (self.owner.map(str::to_owned), rest),
             Kind::System => {
-                let (user, rest) = split_user(rest).map_err(|e| Box::new(e.at(at(from, word(rest).len()))))?;
+                let (user, rest) =
+                    split_user(rest).map_err(|e| Box::new(e.at(at(from, word(rest).len()))))?;
                 (Some(user.to_owned()), rest)
             }
         };
@@ -206,7 +207,10 @@ impl Reader<'_> {
             Zone::Machine => None,
             Zone::Named(zone) => Some(zone.clone()),
             Zone::Unknown(by) => {
-                let error = Diagnostic::error(UNKNOWN_ZONE, format!("its time zone is that of line {by}, which is not known"));
+                let error = Diagnostic::error(
+                    UNKNOWN_ZONE,
+                    format!("its time zone is that of line {by}, which is not known"),
+                );
                 return Err(Box::new(error.at(at(0, schedule.chars().count()))));
             }
         };
@@ -256,7 +260,9 @@ fn not_an_entry(text: &str, found: usize) -> Diagnostic {
     if let Some((name, value)) = text.split_once('=') {
         let name = name.trim_end();
         if value.trim().is_empty() {
-            return error.detail("cron takes an empty value only in quotes").hint(format!("write {name}=\"\""));
+            return error
+                .detail("cron takes an empty value only in quotes")
+                .hint(format!("write {name}=\"\""));
         }
         if value.trim_start().starts_with(['"', '\'']) {
             return error
@@ -264,7 +270,8 @@ fn not_an_entry(text: &str, found: usize) -> Diagnostic {
                 .hint(format!("write {name}=\"value\", or leave the quotes out"));
         }
         if name.contains(BLANKS) && !name.starts_with(|c: char| c.is_ascii_digit() || c == '*') {
-            return error.hint("a name with blanks must stand in quotes; a shell's `export` is not for crontabs");
+            return error
+                .hint("a name with blanks must stand in quotes; a shell's `export` is not for crontabs");
         }
     }
     if text.starts_with('-') {
@@ -335,7 +342,11 @@ mod tests {
     use super::*;
 
     pub(crate) fn zones(name: &str) -> Result<String, String> {
-        if name.contains("Nowhere") { Err("write a zone that exists".to_owned()) } else { Ok(name.to_owned()) }
+        if name.contains("Nowhere") {
+            Err("write a zone that exists".to_owned())
+        } else {
+            Ok(name.to_owned())
+        }
     }
 
     fn user(text: &str) -> Crontab {
@@ -455,7 +466,7 @@ mod tests {
 
     /// What cron takes but hardly as meant: it never runs the line, or takes a number and ignores what follows it.
     #[test]
-    fn lines_that_cron_takes_and_reads_otherwise_are_refused_or_remarked_on() {
+    fn lines_that_cron_takes_but_not_as_meant_are_refused() {
         let refused = [
             "22-4 * * * * c",
             "* * * dec-feb * c",
@@ -474,14 +485,11 @@ mod tests {
             "@daily",
             "* * * * *cmd",
             "=b",
+            "* * * * sat-sun c",
+            "* * * * mon-0 c",
         ];
         for line in refused {
             assert_eq!(lines(&user(&format!("{line}\n")).errors), [1], "{line}");
-        }
-        for line in ["* * * * sat-sun c", "* * * * mon-0 c", "0 0 * * 1,fri-sun/1 c"] {
-            let crontab = user(&format!("{line}\n"));
-            one(&crontab);
-            assert_eq!(lines(&crontab.warnings), [1], "{line}");
         }
     }
 
@@ -537,11 +545,10 @@ mod tests {
             .iter()
             .map(|e| e.env.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect())
             .collect();
-        assert_eq!(env, [
-            vec![],
-            vec![("PATH", "/bin"), ("MAILTO", "")],
-            vec![("PATH", "/x "), ("MAILTO", "")]
-        ]);
+        assert_eq!(
+            env,
+            [vec![], vec![("PATH", "/bin"), ("MAILTO", "")], vec![("PATH", "/x "), ("MAILTO", "")]]
+        );
     }
 
     #[test]
@@ -569,7 +576,8 @@ mod tests {
         assert_eq!(entry.user.as_deref(), Some("root"));
         assert_eq!(entry.command, "cd / && run-parts --report /etc/cron.hourly");
         assert_eq!(one(&system("@reboot  www-data   x\n")).user.as_deref(), Some("www-data"));
-        for line in ["* * * * * /usr/bin/x y", "* * * * * root", "* * * * *", "* * * * * * root x", "@daily"] {
+        for line in ["* * * * * /usr/bin/x y", "* * * * * root", "* * * * *", "* * * * * * root x", "@daily"]
+        {
             assert_eq!(lines(&system(&format!("{line}\n")).errors), [1], "{line}");
         }
     }

@@ -96,7 +96,8 @@ fn definition(name: String, entry: &Entry, notify: Option<Value>, start: Start) 
         put("workingDirectory", Value::text(home));
     }
     // What cron gives where the crontab is silent comes first.
-    let mut variables = vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("SHELL".to_owned(), "/bin/sh".to_owned())];
+    let mut variables =
+        vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("SHELL".to_owned(), "/bin/sh".to_owned())];
     variables.retain(|(name, _)| env(entry, name).is_none());
     variables.extend(entry.env.iter().filter(|(name, _)| name != "LOGNAME" && name != "USER").cloned());
     variables.extend(script);
@@ -252,5 +253,7 @@ fn env_of(job: &mut (String, Pairs)) -> Option<&mut Pairs> {
 
 /// Text that stays one line of comment.
 fn comment(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}') { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}') { ' ' } else { c })
+        .collect()
 }

@@ -14,7 +14,8 @@ pub struct Machine {
 impl Machine {
     /// The machine this runs on.
     pub fn here() -> Self {
-        let sendmail = ["/usr/sbin/sendmail", "/usr/lib/sendmail"].into_iter().find(|p| Path::new(p).exists());
+        let sendmail =
+            ["/usr/sbin/sendmail", "/usr/lib/sendmail"].into_iter().find(|p| Path::new(p).exists());
         Self { time_zone: time_zone(), sendmail: sendmail.map(str::to_owned) }
     }
 }

@@ -59,20 +59,44 @@ pub fn of_command(command: &str) -> String {
 }
 
 /// Programs that say nothing of what is done: a part that begins with one is passed over.
-const PRELUDES: [&str; 11] =
-    ["cd", "test", "[", "[[", "true", ":", ".", "source", "sleep", "export", "if"];
+const PRELUDES: [&str; 11] = ["cd", "test", "[", "[[", "true", ":", ".", "source", "sleep", "export", "if"];
 
 /// Programs that start another one, left out of the name when they come first.
 const DROPPED: [&str; 14] = [
-    "sh", "bash", "dash", "zsh", "env", "nice", "ionice", "sudo", "flock", "timeout", "exec", "nohup", "chronic",
-    "command",
+    "sh", "bash", "dash", "zsh", "env", "nice", "ionice", "sudo", "flock", "timeout", "exec", "nohup",
+    "chronic", "command",
 ];
 
 /// Programs whose name alone does not tell jobs apart: the next word is part of the name.
 const WRAPPERS: [&str; 28] = [
-    "sh", "bash", "dash", "zsh", "env", "nice", "ionice", "sudo", "flock", "timeout", "exec", "nohup", "chronic",
-    "command", "python", "python2", "python3", "perl", "ruby", "php", "node", "java", "docker", "run-parts", "echo",
-    "curl", "wget", "make",
+    "sh",
+    "bash",
+    "dash",
+    "zsh",
+    "env",
+    "nice",
+    "ionice",
+    "sudo",
+    "flock",
+    "timeout",
+    "exec",
+    "nohup",
+    "chronic",
+    "command",
+    "python",
+    "python2",
+    "python3",
+    "perl",
+    "ruby",
+    "php",
+    "node",
+    "java",
+    "docker",
+    "run-parts",
+    "echo",
+    "curl",
+    "wget",
+    "make",
 ];
 
 fn tells(part: &str) -> bool {
@@ -95,7 +119,10 @@ fn base(word: &str) -> &str {
         return address.split(['/', '?', ':']).next().unwrap_or(address);
     }
     let name = word.trim_end_matches('/').rsplit('/').next().unwrap_or(word);
-    [".sh", ".py", ".pl", ".rb", ".php", ".js", ".jar"].iter().find_map(|e| name.strip_suffix(e)).unwrap_or(name)
+    [".sh", ".py", ".pl", ".rb", ".php", ".js", ".jar"]
+        .iter()
+        .find_map(|e| name.strip_suffix(e))
+        .unwrap_or(name)
 }
 
 /// Lower-case letters, digits and single `-`.

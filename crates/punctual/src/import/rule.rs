@@ -1,8 +1,8 @@
 //! A crontab's time fields: what they mean here, and where cron means something else than it seems.
 
 use super::{NEVER_RUNS, NOT_A_LINE, READ_OTHERWISE};
-use punctual_core::cron::{self, Dialect, Parsed};
-use punctual_core::error::{Diagnostic, Origin};
+use punctual_core::cron::{self, CronError, Dialect, Parsed};
+use punctual_core::error::{Code, Diagnostic, Origin};
 
 /// The schedule of an entry.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,15 +25,17 @@ pub fn crontab(text: &str, origin: &Origin) -> Result<Rule, Box<Diagnostic>> {
     if text.starts_with('@') && !NICKNAMES.contains(&text) {
         return Err(Box::new(unknown_nickname(text).at(origin.clone())));
     }
-    let parsed = cron::parse(text, Dialect::Crontab).map_err(|e| e.diagnostic(Some(origin.clone())))?;
+    let parsed = cron::parse(text, Dialect::Crontab).map_err(|error| refused(&error, origin))?;
     let Parsed::Cron(cron) = parsed else {
         return Ok(Rule { standard: text.to_owned(), notes: Vec::new() });
     };
     if let Some(why) = cron.never_fires() {
         let error = Diagnostic::error(NEVER_RUNS, format!("schedule {text:?} never runs"));
-        return Err(Box::new(error.detail(why).at(origin.clone()).hint("write a day that exists, or drop the line")));
+        return Err(Box::new(
+            error.detail(why).at(origin.clone()).hint("write a day that exists, or drop the line"),
+        ));
     }
-    let mut notes: Vec<Diagnostic> = cron
+    let notes = cron
         .notes()
         .into_iter()
         .map(|note| {
@@ -45,13 +47,29 @@ pub fn crontab(text: &str, origin: &Origin) -> Result<Rule, Box<Diagnostic>> {
             Diagnostic::warning(READ_OTHERWISE, note.message).at(at)
         })
         .collect();
-    notes.extend(to_sunday(text).map(|range| {
-        Diagnostic::warning(READ_OTHERWISE, format!("the days {range} are taken to end on Sunday"))
-            .at(origin.clone())
-            .detail("Debian's cron counts Sunday as 0 there, sees the range go backwards and never runs the line")
-            .hint(format!("write {} to be read alike everywhere", range_to_seven(range)))
-    }));
-    Ok(Rule { standard: cron.to_standard(), notes })
+    Ok(Rule { standard: standard(text), notes })
+}
+
+/// The fields in the syntax of definitions, each as written. To cron a day field that begins with `*` is a star, so that
+/// the other one must match as well; definitions take only a bare `*` for one, and say `+` where both must match.
+fn standard(text: &str) -> String {
+    let mut fields: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    if let [_, _, of_month, _, of_week] = fields.as_mut_slice()
+        && (of_month.starts_with('*') || of_week.starts_with('*'))
+        && of_month != "*"
+        && of_week != "*"
+    {
+        of_week.insert(0, '+');
+    }
+    fields.join(" ")
+}
+
+fn refused(error: &CronError, origin: &Origin) -> Diagnostic {
+    let diagnostic = error.diagnostic(Some(origin.clone()));
+    if error.code == Code("CRN004") {
+        return diagnostic.detail("cron takes such a range and never runs the line");
+    }
+    diagnostic
 }
 
 fn unknown_nickname(text: &str) -> Diagnostic {
@@ -62,21 +80,4 @@ fn unknown_nickname(text: &str) -> Diagnostic {
         "@every_minute" => error.detail("it is FreeBSD's").hint("write * * * * *"),
         _ => error.hint(format!("write one of {}", NICKNAMES.join(", "))),
     }
-}
-
-/// The first range of days that ends on a Sunday written as 0 or by name.
-fn to_sunday(text: &str) -> Option<&str> {
-    let sunday = |day: &str| day == "0" || day.eq_ignore_ascii_case("sun");
-    let ranges = text.split_whitespace().nth(4)?.split(',');
-    ranges.map(|part| part.split('/').next().unwrap_or(part)).find(|range| {
-        range.split_once('-').is_some_and(|(from, to)| !sunday(from) && sunday(to))
-    })
-}
-
-fn range_to_seven(range: &str) -> String {
-    range.split_once('-').map_or_else(String::new, |(from, _)| {
-        let days = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-        let number = days.iter().position(|day| from.eq_ignore_ascii_case(day));
-        format!("{}-7", number.map_or_else(|| from.to_owned(), |n| n.to_string()))
-    })
 }

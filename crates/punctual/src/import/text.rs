@@ -137,7 +137,9 @@ fn fault(raw: &[u8], text: &str) -> Option<(Diagnostic, usize)> {
     }
     if std::str::from_utf8(raw).is_err() || text.contains('\u{FFFD}') {
         let fault = Diagnostic::error(NOT_TEXT, "the line is not UTF-8")
-            .detail("definitions are text; guessing the encoding could change the bytes that the command gets")
+            .detail(
+                "definitions are text; guessing the encoding could change the bytes that the command gets",
+            )
             .hint("convert the file, or say what it is with --encoding latin1");
         return Some((fault, column('\u{FFFD}').unwrap_or(0)));
     }
@@ -178,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_text_is_an_error_beside_the_good_ones() {
-        let text = read("f", b"# caf\xE9\n0 0 * * * caf\xE9\n0 0 * * * a\x00b\n0 0 * * * ok\n", Encoding::Utf8);
+        let text =
+            read("f", b"# caf\xE9\n0 0 * * * caf\xE9\n0 0 * * * a\x00b\n0 0 * * * ok\n", Encoding::Utf8);
         let at: Vec<u32> = text.errors.iter().map(|e| e.origin.as_ref().expect("placed").line).collect();
         assert_eq!(at, [2, 3]);
         assert_eq!(text.lines.iter().map(|l| l.number).collect::<Vec<_>>(), [1, 4]);

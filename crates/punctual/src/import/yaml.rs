@@ -137,9 +137,8 @@ pub fn scalar(text: &str) -> String {
 }
 
 /// Words that some reader takes for a boolean, nothing, or a number.
-const NOT_STRINGS: [&str; 14] = [
-    "true", "false", "yes", "no", "on", "off", "null", "y", "n", "nan", "inf", "infinity", "e", "x",
-];
+const NOT_STRINGS: [&str; 14] =
+    ["true", "false", "yes", "no", "on", "off", "null", "y", "n", "nan", "inf", "infinity", "e", "x"];
 
 /// Whether the string needs no quotes under any version of YAML.
 fn is_plain(text: &str) -> bool {
