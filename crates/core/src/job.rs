@@ -29,6 +29,8 @@ pub struct Job {
     pub queue: String,
     /// Smaller first.
     pub priority: i32,
+    /// Bytes of an attempt's output that are kept.
+    pub output_bytes_max: u64,
     /// What is done once a run ended badly; [`Action::None`] for nothing.
     pub on_failure: Action,
 }

@@ -16,6 +16,7 @@ pub mod cron;
 pub mod schedule;
 
 pub mod job;
+pub mod spec;
 pub mod trigger;
 
 pub mod fire;

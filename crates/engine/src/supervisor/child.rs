@@ -4,7 +4,7 @@ use super::output::Output;
 use super::protocol::{Ended, Start, Told};
 use super::tree;
 use crate::clock::{Clock, Monotonic};
-use rustix::fs::{MemfdFlags, Mode, OFlags};
+use rustix::fs::{MemfdFlags, OFlags};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use std::fs::{File, OpenOptions};
@@ -25,7 +25,9 @@ const READ_BYTES: usize = 64 * 1024;
 /// A started attempt.
 pub struct Child {
     start: Start,
-    process: std::process::Child,
+    /// Until it is reaped.
+    process: Option<std::process::Child>,
+    pid: i32,
     pidfd: OwnedFd,
     pipe: Option<File>,
     launch_errors: Option<File>,
@@ -57,13 +59,15 @@ impl Child {
         let process = command.spawn().map_err(|e| explain(&start, &e))?;
         // The command holds the write ends; while it lives, the pipe has no end.
         drop(command);
-        let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw).ok_or("the kernel gave no pid")?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| format!("pidfd_open failed: {e}"))?;
+        let pid = i32::try_from(process.id()).map_err(|_| "the kernel gave no pid")?;
+        let raw = Pid::from_raw(pid).ok_or("the kernel gave no pid")?;
+        let pidfd = pidfd_open(raw, PidfdFlags::empty()).map_err(|e| format!("pidfd_open failed: {e}"))?;
         let deadline = start.timeout_ms.map(|ms| Monotonic::now().after(Duration::from_millis(ms)));
         Ok(Self {
             output: Some(Output::new(log, start.log_bytes_max)),
             start,
-            process,
+            process: Some(process),
+            pid,
             pidfd,
             pipe: Some(File::from(read)),
             launch_errors,
@@ -87,7 +91,7 @@ impl Child {
 
     /// Its process, which leads its group.
     pub fn pid(&self) -> i32 {
-        i32::try_from(self.process.id()).unwrap_or(0)
+        self.pid
     }
 
     /// Readable once its process has ended; `None` after that has been seen.
@@ -152,7 +156,8 @@ impl Child {
     pub fn on_exit(&mut self, clock: &Clock) {
         // The group is killed before the leader is reaped: until then its number cannot be another's.
         tree::signal_group(self.pid(), Signal::KILL);
-        let usage = self.process.wait4();
+        let Some(process) = self.process.take() else { return };
+        let usage = process.wait4();
         if !tree::own_children().is_empty() {
             // Descendants that left the group were handed to this process, or will be.
             tree::kill_marked(std::slice::from_ref(&self.start.attempt.run));

@@ -1,0 +1,137 @@
+//! From a [`JobSpec`] to the [`Job`] that the decisions work with.
+
+use super::definition::{ActionSpec, CommandSpec, JobSpec, ProcessSpec, RuleSpec, TriggerSpec};
+use super::{Zone, ZoneError};
+use crate::cron::Cron;
+use crate::error::Diagnostic;
+use crate::job::{Action, Command, Job, Process};
+use crate::retry::Retry;
+use crate::schedule::{CronSchedule, Every, Schedule};
+use crate::trigger::{CatchUp, TimeRule, Trigger, Upstream, When};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// Gives a zone by name.
+pub type Zones<'a> = &'a dyn Fn(&str) -> Result<Arc<Zone>, ZoneError>;
+
+impl JobSpec {
+    /// The job as the decisions see it. `zones` gives zones by name.
+    ///
+    /// # Errors
+    /// A rule or zone that this build cannot read. A definition that [`super::load`] gave has none, unless the zone
+    /// table has changed since.
+    pub fn compile(&self, zones: Zones<'_>) -> Result<Job, Vec<Diagnostic>> {
+        let mut faults = Vec::new();
+        let mut triggers = Vec::new();
+        for trigger in &self.triggers {
+            match self.compile_trigger(trigger, zones) {
+                Ok(trigger) => triggers.push(trigger),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let process = match &self.action {
+            ActionSpec::Run(process) => Some(process),
+            _ => None,
+        };
+        Ok(Job {
+            name: self.name.clone(),
+            triggers,
+            action: match &self.action {
+                ActionSpec::None => Action::None,
+                ActionSpec::Run(process) => Action::Run(process.compile()),
+                ActionSpec::Other { executor, .. } => Action::Unsupported(executor.clone()),
+            },
+            overlap: self.overlap,
+            retry: Retry {
+                retries_max: self.retry_policy.max_retries,
+                backoff: self.retry_policy.backoff,
+                backoff_max: self.retry_policy.max_backoff,
+            },
+            on_lost: self.on_lost,
+            timeout: self.timeout,
+            grace: self.grace,
+            start_deadline: self.start_deadline,
+            queue: self.queue.clone(),
+            priority: self.priority,
+            output_bytes_max: self.output_bytes_max,
+            on_failure: self.on_failure.as_ref().map_or(Action::None, |command| Action::Run(hook(command, process))),
+        })
+    }
+
+    fn compile_trigger(&self, trigger: &TriggerSpec, zones: Zones<'_>) -> Result<Trigger, Diagnostic> {
+        let catch_up = CatchUp {
+            policy: self.catch_up.policy,
+            window: self.catch_up.window,
+            count_max: self.catch_up.max_count,
+            spread: self.catch_up.spread,
+        };
+        let schedule = match &trigger.rule {
+            RuleSpec::Cron { expression, time_zone, dst, dialect } => {
+                let rule = Cron::parse(expression, *dialect).map_err(|error| error.diagnostic(None))?;
+                let rule = if rule.has_hash() { rule.resolve(seed(&self.name)) } else { rule };
+                let zone = zones(time_zone).map_err(|error| error.diagnostic())?;
+                Schedule::Cron(CronSchedule { rule: Arc::new(rule), zone, dst: *dst })
+            }
+            RuleSpec::Every { interval, pace, initial_delay, anchor } => Schedule::Every(Every {
+                interval: *interval,
+                pace: *pace,
+                anchor: *anchor,
+                initial_delay: *initial_delay,
+            }),
+            RuleSpec::At(instant) => Schedule::At(*instant),
+            RuleSpec::Boot => return Ok(Trigger { name: trigger.identity(), when: When::Boot, catch_up }),
+            RuleSpec::After { job, on } => {
+                let when = When::After(Upstream { job: job.clone(), on: *on });
+                return Ok(Trigger { name: trigger.identity(), when, catch_up });
+            }
+        };
+        let rule = TimeRule {
+            schedule,
+            calendar: super::calendar::compile(trigger.calendar.as_ref(), zones)?,
+            start: trigger.start,
+            end: trigger.end,
+            jitter: trigger.jitter,
+            occurrences_max: trigger.max_runs,
+        };
+        Ok(Trigger { name: trigger.identity(), when: When::Time(rule), catch_up })
+    }
+}
+
+impl ProcessSpec {
+    fn compile(&self) -> Process {
+        Process {
+            command: self.command.compile(),
+            run_as: self.run_as.clone(),
+            env: self.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            working_directory: self.working_directory.clone(),
+            stdin: self.stdin.clone(),
+        }
+    }
+}
+
+impl CommandSpec {
+    fn compile(&self) -> Command {
+        match self {
+            Self::Argv(argv) => Command::Argv(argv.clone()),
+            Self::Shell { shell, script } => Command::Shell { shell: shell.clone(), script: script.clone() },
+        }
+    }
+}
+
+/// A hook runs as the job does: same user, environment and directory. Its standard input is the run's report.
+fn hook(command: &CommandSpec, process: Option<&ProcessSpec>) -> Process {
+    let (run_as, env, working_directory) = match process.map(ProcessSpec::compile) {
+        Some(Process { run_as, env, working_directory, .. }) => (run_as, env, working_directory),
+        None => (None, Vec::new(), None),
+    };
+    Process { command: command.compile(), run_as, env, working_directory, stdin: None }
+}
+
+/// Where the `H` of a job's cron rules fall: a hash of its name.
+fn seed(name: &str) -> u64 {
+    let digest = Sha256::digest(name.as_bytes());
+    u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
+}

@@ -1,0 +1,301 @@
+//! One node: the cycle, and what it keeps between cycles.
+//!
+//! A cycle is one transaction that settles the attempts that ended, fires what falls due, admits, chooses and
+//! leases what can start here. Attempts are started after its commit, never before. Outcomes stay here until a
+//! commit that holds them is known.
+
+use crate::book::Effects;
+use crate::error::EngineError;
+use crate::executor;
+use crate::shared::Engine;
+use crate::supervisor::protocol::{Ended, Report};
+use punctual_core::attempt::Attempt;
+use punctual_core::fire::Input;
+use punctual_core::id::{Fence, NodeId, RunId};
+use punctual_core::job::{Action, Job};
+use punctual_core::run::{Run, RunEvent, RunState};
+use punctual_core::time::Timestamp;
+use punctual_store::{Ask, Cycle, StoreError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Due triggers that one cycle takes.
+const DUE_MAX: usize = 10_000;
+
+/// How attempts are carried out. Ends come back through [`Node::ended`].
+pub trait Executor {
+    /// Starts an attempt of a leased run. An attempt that cannot start ends with the reason.
+    fn start(&mut self, job: &Job, run: &Run) -> Result<(), String>;
+    /// Tells an attempt to end.
+    fn stop(&mut self, run: RunId, fence: Fence);
+    /// A run ended by a decision that is durable.
+    fn finished(&mut self, job: &Job, run: &Run);
+}
+
+/// A node.
+pub struct Node {
+    id: NodeId,
+    engine: Engine,
+    cycles: u64,
+    slots: usize,
+    shadow: bool,
+    /// Leased by this node and not known to have ended.
+    running: BTreeMap<RunId, Running>,
+    /// Ended, and not yet known to be recorded.
+    ended: BTreeMap<(RunId, Fence), Attempt>,
+}
+
+struct Running {
+    run: Run,
+    job: Arc<Job>,
+    started: Option<Timestamp>,
+}
+
+/// What a cycle did.
+#[derive(Clone, Debug, Default)]
+pub struct Cycled {
+    /// Runs whose attempts were started.
+    pub started: usize,
+    /// Runs that ended.
+    pub finished: usize,
+    /// The earliest instant at which something falls due; `None`: nothing is planned.
+    pub next: Option<Timestamp>,
+}
+
+impl Node {
+    /// A node of the engine that runs at most `slots` attempts at once; in shadow it starts none.
+    pub fn new(engine: Engine, id: NodeId, slots: usize, shadow: bool) -> Self {
+        Self { id, engine, cycles: 0, slots, shadow, running: BTreeMap::new(), ended: BTreeMap::new() }
+    }
+
+    /// How many attempts are under way or not yet recorded.
+    pub fn busy(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Whether a cycle would record an end.
+    pub fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// Writes down that the runs of earlier nodes are lost. Their processes must be known to be dead.
+    ///
+    /// # Errors
+    /// The store could not do it.
+    pub async fn recover_once(&mut self) -> Result<Vec<Run>, EngineError> {
+        let mut ask = self.ask();
+        ask.leased_by_others_than = Some(self.id);
+        ask.jobs = self.engine.definitions().downstream().collect();
+        let me = self.id;
+        let (lost, ..) = self
+            .write(ask, move |book, snapshot| {
+                let mut lost = Vec::new();
+                for run in &snapshot.runs {
+                    let RunState::Leased(lease) = &run.state else { continue };
+                    if lease.owner == me {
+                        continue;
+                    }
+                    let attempt = executor::lost(run, lease.owner, lease.started, book.now());
+                    if book.event(run.id, RunEvent::Ended { fence: lease.fence, attempt }) {
+                        lost.push(run.clone());
+                    }
+                }
+                Ok(lost)
+            })
+            .await?;
+        Ok(lost)
+    }
+
+    /// Fires the boot triggers that have not fired for this boot of the kernel.
+    ///
+    /// # Errors
+    /// The store could not do it.
+    pub async fn boot_once(&mut self, boot_id: String) -> Result<(), EngineError> {
+        self.engine.fire_boot(boot_id).await
+    }
+
+    /// One cycle: settle, fire, admit, choose, lease; commit; start.
+    ///
+    /// # Errors
+    /// The store could not do it. What ended is kept for the next cycle.
+    pub async fn cycle_once(&mut self, executor: &mut dyn Executor) -> Result<Cycled, EngineError> {
+        let now = self.engine.clock().now();
+        let ended = self.ended.clone();
+        let mut ask = self.ask();
+        let slots = self.slots.saturating_sub(self.running.len() - self.settling());
+        ask.due = Some((now, DUE_MAX));
+        ask.queued = Some((now, slots));
+        ask.runs = ended.keys().map(|(run, _)| *run).collect();
+        ask.jobs = self.engine.definitions().downstream().collect();
+        let (id, shadow) = (self.id, self.shadow);
+        let settled: Vec<(RunId, Fence)> = ended.keys().copied().collect();
+        let (_, effects, done) = self
+            .write(ask, move |book, snapshot| {
+                for ((run, fence), attempt) in &ended {
+                    book.event(*run, RunEvent::Ended { fence: *fence, attempt: attempt.clone() });
+                }
+                for trigger in &snapshot.due {
+                    if book.is_live(*trigger) {
+                        book.fire(*trigger, &Input::Tick);
+                    }
+                }
+                book.expire();
+                book.start(id, slots, shadow);
+                Ok(())
+            })
+            .await?;
+        for key in settled {
+            self.ended.remove(&key);
+            self.running.remove(&key.0);
+        }
+        let mut cycled = Cycled { finished: effects.finished.len(), ..Cycled::default() };
+        self.carry_out(&effects, &done.taken, executor, &mut cycled);
+        cycled.next = self.engine.store().earliest_due().await?;
+        Ok(cycled)
+    }
+
+    /// Records what has ended and starts nothing: the way to the daemon's own end.
+    ///
+    /// # Errors
+    /// The store could not do it. What ended is kept.
+    pub async fn settle_once(&mut self, executor: &mut dyn Executor) -> Result<(), EngineError> {
+        let ended = self.ended.clone();
+        let mut ask = self.ask();
+        ask.runs = ended.keys().map(|(run, _)| *run).collect();
+        ask.jobs = self.engine.definitions().downstream().collect();
+        let settled: Vec<(RunId, Fence)> = ended.keys().copied().collect();
+        let (_, effects, done) = self
+            .write(ask, move |book, _| {
+                for ((run, fence), attempt) in &ended {
+                    book.event(*run, RunEvent::Ended { fence: *fence, attempt: attempt.clone() });
+                }
+                Ok(())
+            })
+            .await?;
+        for key in settled {
+            self.ended.remove(&key);
+            self.running.remove(&key.0);
+        }
+        self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
+        Ok(())
+    }
+
+    fn carry_out(&mut self, effects: &Effects, taken: &[RunId], executor: &mut dyn Executor, cycled: &mut Cycled) {
+        for run in effects.leased.iter().filter(|r| !taken.contains(&r.id)) {
+            let Some(job) = self.engine.definitions().job(run.job, run.revision) else { continue };
+            self.running.insert(run.id, Running { run: run.clone(), job: job.clone(), started: None });
+            cycled.started += 1;
+            self.start(&job, run, executor);
+        }
+        for (run, fence) in &effects.stopped {
+            executor.stop(*run, *fence);
+        }
+        for run in &effects.finished {
+            if let Some(job) = self.engine.definitions().job(run.job, run.revision) {
+                executor.finished(&job, run);
+            }
+        }
+    }
+
+    fn start(&mut self, job: &Job, run: &Run, executor: &mut dyn Executor) {
+        let now = self.engine.clock().now();
+        let at_once = |spawn_error: Option<String>| Ended {
+            attempt: executor::attempt_id(run),
+            started_us: spawn_error.is_none().then_some(now.as_micros()),
+            at_us: now.as_micros(),
+            code: spawn_error.is_none().then_some(0),
+            signal: None,
+            cpu_ms: None,
+            memory_bytes_max: None,
+            told: None,
+            spawn_error,
+        };
+        match &job.action {
+            Action::None => self.ended(&at_once(None)),
+            Action::Unsupported(what) => {
+                self.ended(&at_once(Some(format!("this build of Punctual cannot carry out {what}"))));
+            }
+            Action::Run(_) => {
+                if let Err(error) = executor.start(job, run) {
+                    self.ended(&at_once(Some(error)));
+                }
+            }
+        }
+    }
+
+    /// Takes a report of the supervisor.
+    pub fn report(&mut self, report: &Report) {
+        match report {
+            Report::Started { attempt, at_us, .. } => {
+                if let Ok(id) = attempt.run.parse()
+                    && let Some(running) = self.running.get_mut(&id)
+                {
+                    running.started = Some(Timestamp::from_micros(*at_us));
+                }
+            }
+            Report::Ended(ended) => self.ended(ended),
+        }
+    }
+
+    /// Takes the end of an attempt; reports of runs this node does not have are none of its business.
+    pub fn ended(&mut self, ended: &Ended) {
+        let Ok(id) = ended.attempt.run.parse::<RunId>() else { return };
+        let Some(running) = self.running.get(&id) else { return };
+        if running.run.fence != executor::fence(&ended.attempt) {
+            return;
+        }
+        let number = running.run.next_attempt();
+        let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), running.job.timeout);
+        self.ended.insert((id, running.run.fence), attempt);
+    }
+
+    /// The supervisor is gone and its trees are dead: what was under way is lost.
+    pub fn lose_all(&mut self) {
+        let now = self.engine.clock().now();
+        for (id, running) in &self.running {
+            let key = (*id, running.run.fence);
+            if !self.ended.contains_key(&key) {
+                self.ended.insert(key, executor::lost(&running.run, self.id, running.started, now));
+            }
+        }
+    }
+
+    /// The runs under way, as text.
+    pub fn running(&self) -> Vec<String> {
+        self.running.keys().map(ToString::to_string).collect()
+    }
+
+    fn settling(&self) -> usize {
+        self.running.keys().filter(|id| self.ended.keys().any(|(run, _)| run == *id)).count()
+    }
+
+    fn ask(&self) -> Ask {
+        Ask { cycle: Some(Cycle { node: self.id, number: self.cycles }), ..Ask::default() }
+    }
+
+    /// Writes through the engine and keeps count of this node's cycles, an unknown commit included.
+    async fn write<T, F>(&mut self, ask: Ask, work: F) -> Result<(T, Effects, punctual_store::Done), EngineError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut crate::book::Book, &punctual_store::Snapshot) -> Result<T, EngineError> + Send + Sync + 'static,
+    {
+        let result = self.engine.write(ask, work).await;
+        match &result {
+            Err(EngineError::Store(StoreError::Deadline | StoreError::Full(_) | StoreError::Refused(_))) => {}
+            _ => {
+                if let Some(number) = self.engine.store().node_cycle(self.id).await? {
+                    self.cycles = number;
+                }
+            }
+        }
+        result
+    }
+}
+
+/// When the present attempt of a leased run was due to start.
+fn due_of(run: &Run) -> Timestamp {
+    match (&run.state, run.attempts.last()) {
+        (RunState::Leased(lease), Some(_)) => lease.since,
+        _ => run.due,
+    }
+}

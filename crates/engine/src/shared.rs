@@ -1,0 +1,203 @@
+//! What the threads of one process share: store, definitions, clock, and how to wake the node.
+
+use crate::book::{Book, Effects};
+use crate::clock::Clock;
+use crate::data_dir::DataDir;
+use crate::definitions::Definitions;
+use crate::error::EngineError;
+use crate::inbox::{Inbox, Message};
+use punctual_core::id::{JobId, Revision};
+use punctual_core::job::{Action, Job};
+use punctual_core::spec::JobSpec;
+use punctual_core::zone::ZoneTable;
+use punctual_store::{Ask, Decision, Done, Snapshot, Store, StoreError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+/// No store call waits longer to be tried.
+pub const STORE_DEADLINE: Duration = Duration::from_secs(5);
+/// So often a decision is taken again because it needed a definition that was not at hand.
+const LOADS_MAX: usize = 4;
+
+/// The engine of one process. Cloning it shares it.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    definitions: RwLock<Arc<Definitions>>,
+    clock: Clock,
+    zones: ZoneTable,
+    data: DataDir,
+    inbox: Inbox,
+    daemon: RwLock<Option<DaemonFacts>>,
+}
+
+/// What is said of a running daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonFacts {
+    /// Its node's identity.
+    pub node: String,
+    /// Whether it starts nothing.
+    pub shadow: bool,
+    /// The definitions it serves; empty if none.
+    pub owner: String,
+}
+
+impl Engine {
+    /// An engine over an open store.
+    pub fn new(store: Store, zones: ZoneTable, clock: Clock, data: DataDir) -> Self {
+        let definitions = RwLock::new(Arc::new(Definitions::default()));
+        let inner =
+            Inner { store, definitions, clock, zones, data, inbox: Inbox::new(), daemon: RwLock::new(None) };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Its store.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// Its zone table.
+    pub fn zones(&self) -> &ZoneTable {
+        &self.inner.zones
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> &DataDir {
+        &self.inner.data
+    }
+
+    /// How its node is told of things.
+    pub fn inbox(&self) -> &Inbox {
+        &self.inner.inbox
+    }
+
+    /// The daemon in this process, if there is one.
+    pub fn daemon(&self) -> Option<DaemonFacts> {
+        self.inner.daemon.read().expect("no holder of this lock panics").clone()
+    }
+
+    /// Says that this process is a daemon.
+    pub fn set_daemon(&self, facts: DaemonFacts) {
+        *self.inner.daemon.write().expect("no holder of this lock panics") = Some(facts);
+    }
+
+    /// The compiled definitions at hand.
+    pub fn definitions(&self) -> Arc<Definitions> {
+        self.inner.definitions.read().expect("no holder of this lock panics").clone()
+    }
+
+    /// Adds compiled definitions.
+    pub fn learn(&self, new: Vec<(JobId, Revision, Arc<Job>)>) {
+        let mut shared = self.inner.definitions.write().expect("no holder of this lock panics");
+        let definitions = Arc::make_mut(&mut shared);
+        for (job, revision, definition) in new {
+            definitions.insert(job, revision, definition);
+        }
+    }
+
+    /// Loads and compiles definitions. One that cannot be compiled any more (a zone that is gone) loads as a job
+    /// that fires no more and whose runs fail with the reason.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn load(&self, wanted: &BTreeSet<(JobId, Revision)>) -> Result<(), StoreError> {
+        let wanted: Vec<_> = wanted.iter().copied().collect();
+        let rows = self.store().definitions(&wanted).await?;
+        let compiled = rows.into_iter().map(|row| {
+            let job = self.compile_text(&row.definition).unwrap_or_else(|why| broken(&why));
+            (row.job, row.revision, Arc::new(job))
+        });
+        self.learn(compiled.collect());
+        Ok(())
+    }
+
+    fn compile_text(&self, definition: &str) -> Result<Job, String> {
+        let json = serde_json::from_str(definition).map_err(|e| e.to_string())?;
+        let spec = JobSpec::from_json(&json).map_err(|e| format!("{e:?}"))?;
+        self.compile(&spec).map_err(|e| e.to_string())
+    }
+
+    /// Compiles a definition with this engine's zone table.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn compile(&self, spec: &JobSpec) -> Result<Job, EngineError> {
+        spec.compile(&|name| self.zones().zone(name)).map_err(EngineError::Definition)
+    }
+
+    /// Opens the book on what `ask` names, lets `work` decide, and writes. `work` may be called several times.
+    ///
+    /// # Errors
+    /// What `work` refused, or what the store could not do; nothing has changed then, but for a commit whose
+    /// answer was not seen.
+    pub async fn write<T, F>(&self, ask: Ask, work: F) -> Result<(T, Effects, Done), EngineError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Book, &Snapshot) -> Result<T, EngineError> + Send + Sync + 'static,
+    {
+        let work = Arc::new(work);
+        let mut ask = ask;
+        for _ in 0..LOADS_MAX {
+            let answer = Arc::new(Mutex::new(None));
+            let decide = {
+                let (answer, work) = (answer.clone(), work.clone());
+                let (definitions, clock) = (self.definitions(), self.inner.clock.clone());
+                Box::new(move |snapshot: &Snapshot| {
+                    let mut book = Book::new(snapshot, definitions.clone(), clock.now());
+                    let result = work(&mut book, snapshot);
+                    let (decision, effects) = book.close();
+                    let written = if result.is_ok() && effects.missing.is_empty() { decision } else { Decision::default() };
+                    *answer.lock().expect("no holder of this lock panics") = Some((result, effects));
+                    written
+                })
+            };
+            let done = self.store().transact(ask.clone(), STORE_DEADLINE, decide).await?;
+            let answer = answer.lock().expect("no holder of this lock panics").take();
+            let (result, effects) = answer.ok_or(EngineError::Store(StoreError::Closed))?;
+            if let Some(cycle) = &mut ask.cycle {
+                cycle.number += 1;
+            }
+            if effects.missing.is_empty() {
+                return result.map(|value| (value, effects, done));
+            }
+            self.load(&effects.missing).await?;
+        }
+        Err(EngineError::Store(StoreError::Corrupt("a definition that runs refer to is missing".into())))
+    }
+
+    /// Tells the node what follows from a decision that was taken outside its cycle.
+    pub fn follow(&self, effects: &Effects) {
+        for (run, fence) in &effects.stopped {
+            self.inbox().send(Message::Stop { run: *run, fence: *fence });
+        }
+        self.inbox().send(Message::Wake);
+    }
+}
+
+/// What stands in for a definition that cannot be compiled.
+fn broken(why: &str) -> Job {
+    Job {
+        name: String::new(),
+        triggers: Vec::new(),
+        action: Action::Unsupported(format!("definition ({why})")),
+        overlap: punctual_core::job::Overlap::Allow,
+        retry: punctual_core::retry::Retry::NONE,
+        on_lost: punctual_core::job::OnLost::Fail,
+        timeout: None,
+        grace: Duration::from_secs(10),
+        start_deadline: None,
+        queue: "normal".into(),
+        priority: 0,
+        on_failure: Action::None,
+    }
+}
