@@ -7,7 +7,8 @@
 
 use super::text::{self, Encoding, Line};
 use super::{NOT_A_LINE, NOT_A_USER, NOT_CARRIED, READ_OTHERWISE, UNKNOWN_ZONE, Zones, setting};
-use crate::import::rule::{self, Rule};
+use super::crontab_jobs::is_carried;
+use super::rule::{self, Rule};
 use punctual_core::error::Diagnostic;
 
 /// The two forms of crontab.
@@ -143,6 +144,11 @@ impl Reader<'_> {
                 Diagnostic::warning(NOT_CARRIED, format!("{name} is not carried over")).at(at).detail(
                     "cron sets it to the user of the job, whatever the crontab says; so does Punctual",
                 ),
+            ),
+            name if !is_carried(name) => self.out.warnings.push(
+                Diagnostic::warning(NOT_CARRIED, format!("the variable {name:?} is not carried over"))
+                    .at(at)
+                    .detail("a job's variables have letters, digits and `_`, and do not begin with PUNCTUAL_"),
             ),
             "CRON_TZ" => self.cron_tz(line, &value, at),
             _ => {}

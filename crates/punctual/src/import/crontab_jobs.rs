@@ -81,10 +81,10 @@ fn definition(name: String, entry: &Entry, notify: Option<Value>, start: Start) 
     if let Some(zone) = &entry.zone {
         put("timeZone", Value::text(zone));
     }
-    let (run, script) = run(&entry.command);
-    put("run", run);
-    if let Some(shell) = env(entry, "SHELL").filter(|shell| *shell != "/bin/sh") {
-        put("shell", Value::texts(&[shell, "-c"]));
+    let shell = env(entry, "SHELL").unwrap_or("/bin/sh");
+    put("run", run(&entry.command, shell));
+    if shell != "/bin/sh" {
+        put("shell", Value::List(vec![literal(shell), Value::text("-c")]));
     }
     if let Some(stdin) = &entry.stdin {
         put("stdin", Value::text(stdin));
@@ -93,28 +93,47 @@ fn definition(name: String, entry: &Entry, notify: Option<Value>, start: Start) 
         put("runAs", Value::text(user));
     }
     if let Some(home) = env(entry, "HOME") {
-        put("workingDirectory", Value::text(home));
+        put("workingDirectory", literal(home));
     }
-    // What cron gives where the crontab is silent comes first.
-    let mut variables =
-        vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("SHELL".to_owned(), "/bin/sh".to_owned())];
-    variables.retain(|(name, _)| env(entry, name).is_none());
-    variables.extend(entry.env.iter().filter(|(name, _)| name != "LOGNAME" && name != "USER").cloned());
-    variables.extend(script);
-    put("env", Value::pairs(&variables));
+    put("env", variables(entry));
     if let Some(notify) = notify {
         put("notify", notify);
     }
     job
 }
 
-/// The command as `run`. `{{` marks a template there, so a command with one goes by the environment.
-fn run(command: &str) -> (Value, Option<(String, String)>) {
-    if command.contains("{{") {
-        let variable = ("CRON_COMMAND".to_owned(), command.to_owned());
-        return (Value::text("eval \"$CRON_COMMAND\""), Some(variable));
+/// The environment: first what cron gives where the crontab is silent.
+fn variables(entry: &Entry) -> Value {
+    let silent = [("PATH", "/usr/bin:/bin"), ("SHELL", "/bin/sh")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let silent = silent.into_iter().filter(|(name, _)| env(entry, name).is_none());
+    let given = entry.env.iter().filter(|(name, _)| is_carried(name)).cloned();
+    Value::Map(silent.chain(given).map(|(name, value)| (name, literal(&value))).collect())
+}
+
+/// Whether a job's environment can have a variable of this name: LOGNAME and USER are those of the user.
+pub(super) fn is_carried(name: &str) -> bool {
+    let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    is_name
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.starts_with("PUNCTUAL_")
+        && !matches!(name, "LOGNAME" | "USER")
+}
+
+/// The command as `run`. A script takes nothing that looks like a template, so a command with such (`{{json .}}`) is
+/// written as the arguments of its shell.
+fn run(command: &str, shell: &str) -> Value {
+    let template = |at: usize| command[at..].strip_prefix("{{").map(str::trim_start);
+    let looks_like = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphabetic());
+    if command.char_indices().any(|(at, _)| template(at).is_some_and(looks_like)) {
+        let script = command.replace("{{", "{{{{");
+        return Value::List(vec![literal(shell), Value::text("-c"), literal(&script)]);
     }
-    (Value::text(command), None)
+    Value::text(command)
+}
+
+/// A string in which the loader finds nothing to expand.
+fn literal(text: &str) -> Value {
+    Value::Text(text.replace("${", "$${"))
 }
 
 /// `MAILTO` as `notify`, and what is said of it once for each address.
@@ -256,4 +275,150 @@ fn comment(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}') { ' ' } else { c })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::crontab::{self, Kind};
+    use crate::import::text::Encoding;
+    use punctual_core::job::{OnLost, Overlap};
+    use punctual_core::spec::{self, ActionSpec, CommandSpec, Definitions, JobSpec, RuleSpec, Source};
+    use punctual_core::trigger::CatchUpPolicy;
+    use punctual_core::zone::ZoneTable;
+
+    fn import(kind: Kind, text: &str, sendmail: Option<&str>) -> Imported {
+        let table = ZoneTable::bundled();
+        let zones = |name: &str| table.zone(name).map(|z| z.name().to_owned()).map_err(|e| e.to_string());
+        let crontab = crontab::read("f", text.as_bytes(), kind, Encoding::Utf8, None, &zones);
+        let machine =
+            Machine { time_zone: Some("Europe/Vienna".to_owned()), sendmail: sendmail.map(str::to_owned) };
+        jobs(vec![("f".to_owned(), crontab)], &machine, Start::Paused)
+    }
+
+    fn load(yaml: &str) -> Definitions {
+        let table = ZoneTable::bundled();
+        let context = spec::Context {
+            env: &|_| None,
+            read: &|_, _| Err("no files".to_owned()),
+            zones: &|name| table.zone(name),
+        };
+        match spec::load(&[Source::new("imported.yaml", yaml)], &context) {
+            Ok(definitions) => definitions,
+            Err(errors) => {
+                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                panic!("{}\n{yaml}", errors.join("\n"))
+            }
+        }
+    }
+
+    /// The shell's command line that a job starts, templates put in.
+    fn argv(job: &JobSpec) -> Vec<String> {
+        let ActionSpec::Run(process) = &job.action else { panic!("{} runs nothing", job.name) };
+        match &process.command {
+            CommandSpec::Argv(argv) => {
+                let render = |arg: &String| spec::template::render(arg, &|_| None).expect("no templates");
+                argv.iter().map(render).collect()
+            }
+            CommandSpec::Shell { shell, script } => shell.iter().chain([script]).cloned().collect(),
+        }
+    }
+
+    #[test]
+    fn a_written_job_behaves_as_under_cron() {
+        let text = "MAILTO=ops@example.com\nHOME=/srv/${x}\nSHELL=/bin/bash\nCRON_TZ=Asia/Tokyo\n\
+                    30 4 */2 * mon www-data echo \"${HOME}\" '{{json .}}' {{.x}} \\% %in ${put}%\n";
+        let imported = import(Kind::System, text, Some("/usr/sbin/sendmail"));
+        let definitions = load(&imported.yaml);
+        let [job] = definitions.jobs.as_slice() else { panic!("{}", imported.yaml) };
+        assert_eq!(argv(job), ["/bin/bash", "-c", "echo \"${HOME}\" '{{json .}}' {{.x}} % "]);
+        let ActionSpec::Run(process) = &job.action else { panic!("it runs") };
+        assert_eq!(process.stdin.as_deref(), Some("in ${put}\n"));
+        assert_eq!(process.run_as.as_deref(), Some("www-data"));
+        assert_eq!(process.working_directory.as_deref(), Some("/srv/${x}"));
+        let env: Vec<(&str, &str)> = process.env.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!(env, [
+            ("CRON_TZ", "Asia/Tokyo"),
+            ("HOME", "/srv/${x}"),
+            ("MAILTO", "ops@example.com"),
+            ("PATH", "/usr/bin:/bin"),
+            ("SHELL", "/bin/bash")
+        ]);
+        let RuleSpec::Cron { expression, time_zone, .. } = &job.triggers[0].rule else { panic!("a cron rule") };
+        assert_eq!((expression.as_str(), time_zone.as_str()), ("30 4 */2 * +mon", "Asia/Tokyo"));
+        assert!(job.paused);
+        assert_eq!((job.overlap, job.on_lost), (Overlap::Allow, OnLost::Fail));
+        assert_eq!((job.catch_up.policy, job.retry_policy.max_retries), (CatchUpPolicy::None, 0));
+        let Some(CommandSpec::Argv(hook)) = &job.on_failure else { panic!("a hook") };
+        assert!(hook[2].contains("'ops@example.com'") && hook[2].ends_with("| /usr/sbin/sendmail -i -t"));
+    }
+
+    #[test]
+    fn the_machines_zone_is_written_out_and_what_all_share_stands_once() {
+        let imported = import(Kind::User, "PATH=/x\n0 0 * * * a\nB=1\n@reboot b\n", None);
+        let definitions = load(&imported.yaml);
+        let RuleSpec::Cron { time_zone, .. } = &definitions.jobs[0].triggers[0].rule else { panic!("cron") };
+        assert_eq!(time_zone, "Europe/Vienna");
+        assert_eq!(definitions.jobs[1].triggers[0].rule, RuleSpec::Boot);
+        assert_eq!(imported.yaml.matches("PATH").count(), 1, "{}", imported.yaml);
+        let ActionSpec::Run(process) = &definitions.jobs[1].action else { panic!("it runs") };
+        assert_eq!(process.env.get("B").map(String::as_str), Some("1"));
+        assert_eq!(process.env.get("PATH").map(String::as_str), Some("/x"));
+    }
+
+    #[test]
+    fn mailto_without_a_mailer_or_with_an_unsafe_address_is_said_once() {
+        let twice = |to: &str| format!("MAILTO={to}\n* * * * * a\n* * * * * b\n");
+        for (to, sendmail) in [("ops", None), ("$(x)", Some("/s")), ("-oops", Some("/s")), ("'a b;c'", Some("/s"))] {
+            let imported = import(Kind::User, &twice(to), sendmail);
+            assert_eq!(imported.warnings.len(), 1, "{to}");
+            assert!(!imported.yaml.contains("notify"), "{to}");
+            load(&imported.yaml);
+        }
+        assert!(import(Kind::User, &twice("\"\""), None).warnings.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_imported_is_named_in_the_file() {
+        let imported = import(Kind::User, "61 * * * * a\nLOGNAME=x\nA-B=c\n* * * * * b\n", None);
+        assert!(imported.yaml.contains("#   f, line 1: "), "{}", imported.yaml);
+        assert_eq!(imported.warnings.len(), 2);
+        assert_eq!(load(&imported.yaml).jobs.len(), 1);
+        assert_eq!(load(&import(Kind::User, "", None).yaml).jobs.len(), 0);
+    }
+
+    #[test]
+    fn json_has_one_object_a_line_with_what_cron_knows_of_it() {
+        let imported = import(Kind::System, "A=1\n17 *\t* * *\troot\tcat%x\nbad\n", None);
+        assert_eq!(imported.json(false)["jobs"], json!([{
+            "name": "cat", "line": 2, "schedule": "17 *\t* * *", "user": "root", "command": "cat", "stdin": "x\n",
+            "env": {"A": "1"}, "tz": null,
+        }]));
+        assert_eq!(imported.json(false)["errors"][0]["line"], json!(3));
+        assert!(imported.json(false)["errors"][0]["reason"].is_string());
+    }
+
+    proptest::proptest! {
+        /// Whatever stands in a crontab, what is written loads, and starts what cron would start.
+        #[test]
+        fn what_is_written_loads_and_says_the_same(
+            command in "[ -~äß\u{85}\u{2028}]{1,60}",
+            value in "[ -~ä]{0,20}",
+            input in proptest::option::of("[ -$&-\\[\\]-~]{0,20}"),
+        ) {
+            let command = format!("x{}", command.trim_end());
+            let line = command.replace('%', "\\%") + &input.as_ref().map_or_else(String::new, |i| format!("%{i}"));
+            let quote = if value.contains('"') { '\'' } else { '"' };
+            proptest::prop_assume!(!value.contains(quote) && !(input.is_some() && command.ends_with('\\')));
+            let imported = import(Kind::User, &format!("A={quote}{value}{quote}\n* * * * * {line}\n"), None);
+            proptest::prop_assert!(imported.errors.is_empty(), "{:?}", imported.errors);
+            let definitions = load(&imported.yaml);
+            let job = &definitions.jobs[0];
+            proptest::prop_assert_eq!(argv(job), vec!["/bin/sh".to_owned(), "-c".to_owned(), command]);
+            let ActionSpec::Run(process) = &job.action else { panic!("it runs") };
+            proptest::prop_assert_eq!(process.env.get("A"), Some(&value));
+            let expected = input.map(|i| if i.is_empty() { i } else { i + "\n" });
+            proptest::prop_assert_eq!(&process.stdin, &expected);
+        }
+    }
 }

@@ -26,11 +26,6 @@ impl Value {
         Self::List(texts.iter().map(|t| Self::text(t.as_ref())).collect())
     }
 
-    /// A mapping from strings to strings.
-    pub fn pairs(pairs: &[(String, String)]) -> Self {
-        Self::Map(pairs.iter().map(|(k, v)| (k.clone(), Self::text(v))).collect())
-    }
-
     /// On one line, as JSON-like flow.
     fn flow(&self) -> String {
         match self {
@@ -142,9 +137,10 @@ const NOT_STRINGS: [&str; 14] =
 
 /// Whether the string needs no quotes under any version of YAML.
 fn is_plain(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+    let option = text.strip_prefix('-').unwrap_or(text);
+    option.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-'))
-        && !NOT_STRINGS.contains(&text.to_ascii_lowercase().as_str())
+        && !NOT_STRINGS.contains(&option.to_ascii_lowercase().as_str())
 }
 
 /// Whether a reader must take the character as it stands. Line and byte order marks are not trusted to.
