@@ -1,12 +1,15 @@
 //! `punctual import`: what other schedulers' files say, as definitions.
 
 use crate::import::crontab::{self, Crontab, Kind};
-use crate::import::crontab_jobs::{self, Start};
+use crate::import::crontab_jobs;
+use crate::import::k8s::{self, Manifests};
+use crate::import::k8s_jobs;
 use crate::import::machine::Machine;
 use crate::import::text::Encoding;
-use crate::import::{CANNOT_READ, Imported, Zones};
+use crate::import::{CANNOT_READ, Imported, Start};
 use clap::{Subcommand, ValueEnum};
 use punctual_core::error::Diagnostic;
+use punctual_core::zone::ZoneTable;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,6 +28,8 @@ pub struct Args {
 enum From {
     /// Read crontab files, as Debian's cron reads them.
     Crontab(CrontabArgs),
+    /// Read Kubernetes CronJob manifests, in YAML or JSON.
+    K8s(K8sArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -42,6 +47,18 @@ struct CrontabArgs {
     #[arg(long, value_enum, default_value = "utf-8")]
     encoding: Encoding,
     /// The time zone cron goes by; by default this machine's.
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
+    #[command(flatten)]
+    to: Output,
+}
+
+#[derive(Debug, clap::Args)]
+struct K8sArgs {
+    /// Files, directories of .yaml, .yml and .json files, or - for standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// The time zone of the cluster's controller, for CronJobs that name none; by default UTC.
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
     #[command(flatten)]
@@ -75,6 +92,7 @@ const FILE_BYTES_MAX: u64 = 8 << 20;
 pub fn run(args: Args) -> ExitCode {
     let done = match &args.from {
         From::Crontab(args) => import_crontabs(args),
+        From::K8s(args) => import_manifests(args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("{error}");
@@ -83,23 +101,22 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn import_crontabs(args: &CrontabArgs) -> Result<ExitCode, Diagnostic> {
-    let table = punctual_core::zone::ZoneTable::bundled();
-    let zones: Zones = &|name| match table.zone(name) {
-        Ok(zone) => Ok(zone.name().to_owned()),
-        Err(error) => Err(error.diagnostic().hint.unwrap_or_default()),
-    };
+    let table = ZoneTable::bundled();
+    let zones = |name: &str| zone(&table, name);
     let mut machine = Machine::here();
-    if let Some(zone) = &args.time_zone {
-        machine.time_zone = Some(table.zone(zone).map_err(|e| e.diagnostic())?.name().to_owned());
+    if let Some(name) = &args.time_zone {
+        machine.time_zone = Some(table.zone(name).map_err(|e| e.diagnostic())?.name().to_owned());
     }
-    let mut skipped = Vec::new();
+    let by_cron = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    let why = "of a directory cron reads files whose names have only letters, digits, `_` and `-`";
+    let (files, skipped) = expand(&args.files, by_cron, why)?;
     let mut crontabs: Vec<(String, Crontab)> = Vec::new();
-    for file in expand(&args.files, &mut skipped)? {
+    for file in files {
         let bytes = read(&file)?;
         let kind = args.kind.unwrap_or_else(|| Kind::of_path(&file));
         let owner = args.user.clone().or_else(|| owner_of(&file));
-        crontabs
-            .push((file.clone(), crontab::read(&file, &bytes, kind, args.encoding, owner.as_deref(), zones)));
+        let crontab = crontab::read(&file, &bytes, kind, args.encoding, owner.as_deref(), &zones);
+        crontabs.push((file, crontab));
     }
     let several = crontabs.len() > 1;
     let mut imported = crontab_jobs::jobs(crontabs, &machine, args.to.start());
@@ -107,33 +124,59 @@ fn import_crontabs(args: &CrontabArgs) -> Result<ExitCode, Diagnostic> {
     args.to.write(&imported, several)
 }
 
-/// The files meant: those of a directory that cron would read, in the order of their names.
-fn expand(files: &[String], skipped: &mut Vec<Diagnostic>) -> Result<Vec<String>, Diagnostic> {
-    let mut out = Vec::new();
+fn import_manifests(args: &K8sArgs) -> Result<ExitCode, Diagnostic> {
+    let table = ZoneTable::bundled();
+    let zones = |name: &str| zone(&table, name);
+    let controller = args.time_zone.as_ref().map(|name| table.zone(name).map_err(|e| e.diagnostic())).transpose()?;
+    let is_manifest = |name: &str| [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending));
+    let (files, skipped) = expand(&args.files, is_manifest, "its name ends neither in .yaml, .yml nor .json")?;
+    let mut manifests: Vec<(String, Manifests)> = Vec::new();
+    for file in files {
+        let bytes = read(&file)?;
+        let read = k8s::read(&file, bytes, &zones);
+        manifests.push((file, read));
+    }
+    let several = manifests.len() > 1;
+    let mut imported = k8s_jobs::jobs(manifests, controller.as_ref().map(|zone| zone.name()), args.to.start());
+    imported.warnings.extend(skipped);
+    args.to.write(&imported, several)
+}
+
+fn zone(table: &ZoneTable, name: &str) -> Result<String, String> {
+    match table.zone(name) {
+        Ok(zone) => Ok(zone.name().to_owned()),
+        Err(error) => Err(error.diagnostic().hint.unwrap_or_else(|| "write a zone of the IANA table".to_owned())),
+    }
+}
+
+/// The files meant, and a warning for each that is left out: of a directory those whose names are `wanted`, in the
+/// order of their names.
+fn expand(
+    files: &[String],
+    wanted: impl Fn(&str) -> bool,
+    why: &str,
+) -> Result<(Vec<String>, Vec<Diagnostic>), Diagnostic> {
+    let (mut out, mut skipped) = (Vec::new(), Vec::new());
     for file in files {
         if !Path::new(file).is_dir() {
             out.push(file.clone());
             continue;
         }
-        let mut names: Vec<String> = Vec::new();
+        let mut paths: Vec<String> = Vec::new();
         let unreadable = |error| cannot_read(file, &error);
         for entry in std::fs::read_dir(file).map_err(unreadable)? {
             let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
             let path = format!("{}/{name}", file.trim_end_matches('/'));
-            let by_cron = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-            if by_cron && Path::new(&path).is_file() {
-                names.push(path);
+            if wanted(&name) && Path::new(&path).is_file() {
+                paths.push(path);
             } else if name != ".placeholder" {
-                let warning = Diagnostic::warning(CANNOT_READ, format!("{path} is left out"));
-                skipped.push(warning.detail(
-                    "of a directory cron reads files whose names have only letters, digits, `_` and `-`",
-                ));
+                skipped.push(Diagnostic::warning(CANNOT_READ, format!("{path} is left out")).detail(why));
             }
         }
-        names.sort();
-        out.extend(names);
+        paths.sort();
+        out.extend(paths);
     }
-    Ok(out)
+    Ok((out, skipped))
 }
 
 /// Cron keeps a user's crontab under the user's name.

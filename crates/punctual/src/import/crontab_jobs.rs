@@ -4,18 +4,9 @@ use super::crontab::{Crontab, Entry};
 use super::machine::Machine;
 use super::name::{self, Names};
 use super::yaml::{self, Style, Value};
-use super::{Imported, NOT_CARRIED, reason};
+use super::{Imported, NOT_CARRIED, Start, comment, literal, not_imported};
 use punctual_core::error::Diagnostic;
 use serde_json::json;
-
-/// Whether imported jobs begin at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// They wait to be resumed, for the cron that still serves the file.
-    Paused,
-    /// They run as soon as they are served.
-    Active,
-}
 
 /// The crontabs, each with the name of its file, as JSON objects and as one definitions file.
 pub fn jobs(crontabs: Vec<(String, Crontab)>, machine: &Machine, start: Start) -> Imported {
@@ -131,11 +122,6 @@ fn run(command: &str, shell: &str) -> Value {
     Value::text(command)
 }
 
-/// A string in which the loader finds nothing to expand.
-fn literal(text: &str) -> Value {
-    Value::Text(text.replace("${", "$${"))
-}
-
 /// `MAILTO` as `notify`, and what is said of it once for each address.
 struct Mails<'m> {
     sendmail: Option<&'m str>,
@@ -207,13 +193,7 @@ fn document(
     text.push_str(
         "# As under cron, a job may overlap itself, missed times are not caught up and nothing is tried again.\n",
     );
-    if !errors.is_empty() {
-        text.push_str("# Not imported:\n");
-        for error in errors {
-            let (file, line) = error.origin.as_ref().map_or(("", 0), |o| (o.file.as_str(), o.line));
-            text.push_str(&format!("#   {}, line {line}: {}\n", comment(file), comment(&reason(error))));
-        }
-    }
+    text.push_str(&not_imported(errors));
     text.push_str("\ndefaults:\n");
     text.push_str(&yaml::block(&defaults, 2, Style::Compact));
     if jobs.is_empty() {
@@ -270,20 +250,14 @@ fn env_of(job: &mut (String, Pairs)) -> Option<&mut Pairs> {
     })
 }
 
-/// Text that stays one line of comment.
-fn comment(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}') { ' ' } else { c })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::import::crontab::{self, Kind};
+    use crate::import::loading::load;
     use crate::import::text::Encoding;
     use punctual_core::job::{OnLost, Overlap};
-    use punctual_core::spec::{self, ActionSpec, CommandSpec, Definitions, JobSpec, RuleSpec, Source};
+    use punctual_core::spec::{self, ActionSpec, CommandSpec, JobSpec, RuleSpec};
     use punctual_core::trigger::CatchUpPolicy;
     use punctual_core::zone::ZoneTable;
 
@@ -294,22 +268,6 @@ mod tests {
         let machine =
             Machine { time_zone: Some("Europe/Vienna".to_owned()), sendmail: sendmail.map(str::to_owned) };
         jobs(vec![("f".to_owned(), crontab)], &machine, Start::Paused)
-    }
-
-    fn load(yaml: &str) -> Definitions {
-        let table = ZoneTable::bundled();
-        let context = spec::Context {
-            env: &|_| None,
-            read: &|_, _| Err("no files".to_owned()),
-            zones: &|name| table.zone(name),
-        };
-        match spec::load(&[Source::new("imported.yaml", yaml)], &context) {
-            Ok(definitions) => definitions,
-            Err(errors) => {
-                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                panic!("{}\n{yaml}", errors.join("\n"))
-            }
-        }
     }
 
     /// The shell's command line that a job starts, templates put in.

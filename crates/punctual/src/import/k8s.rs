@@ -5,10 +5,11 @@
 
 use super::manifest::Fields;
 use super::rule::{self, Rule};
+use super::text;
 use super::{BAD_DOCUMENT, BAD_FIELD, NOT_A_CRONJOB, READ_OTHERWISE, UNKNOWN_ZONE, Zones};
 use punctual_core::error::{Diagnostic, Origin};
-use punctual_core::spec::yaml::{self, Node};
 use punctual_core::spec::Source;
+use punctual_core::spec::yaml::{self, Node};
 use serde_json::{Value, json};
 
 /// A CronJob, its defaults filled in.
@@ -40,8 +41,6 @@ pub struct CronJob {
     pub active_deadline_secs: Option<u64>,
     /// From TERM to KILL.
     pub grace_secs: u64,
-    /// `Never` or `OnFailure`.
-    pub restart_policy: String,
     /// What runs.
     pub containers: Vec<Container>,
     /// Whether the pod has more than the containers' image, command, arguments and plain environment.
@@ -119,8 +118,8 @@ pub fn read(file: &str, bytes: Vec<u8>, zones: Zones) -> Manifests {
         out.errors.push(error.at(super::whole_file(file)).hint("split the file"));
         return out;
     }
-    for (lines_before, text) in documents {
-        match yaml::parse(0, &Source::new(file, text)) {
+    for (lines_before, document) in documents {
+        match yaml::parse(0, &Source::new(file, document)) {
             Ok(nodes) => {
                 for node in &nodes {
                     out.object(node, file, lines_before, zones);
@@ -133,6 +132,11 @@ pub fn read(file: &str, bytes: Vec<u8>, zones: Zones) -> Manifests {
                 out.errors.push(error);
             }
         }
+    }
+    let lines: Vec<&str> = source.text.lines().collect();
+    for origin in out.errors.iter_mut().filter_map(|error| error.origin.as_mut()) {
+        let line = (origin.line as usize).checked_sub(1).and_then(|at| lines.get(at));
+        origin.snippet = line.map_or_else(String::new, |line| text::snippet(line));
     }
     out
 }
@@ -228,6 +232,10 @@ fn cron_job(
     top.pass(&["status"]);
     let mut metadata = top.need_map("metadata")?;
     let name = metadata.need_text("name")?;
+    if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.')) {
+        let error = Diagnostic::error(BAD_FIELD, format!("metadata.name is {name:?}"));
+        return Err(Box::new(error.at(metadata.origin()).hint("names have lower-case letters, digits, - and . only")));
+    }
     let namespace = metadata.text("namespace")?.unwrap_or_else(|| "default".to_owned());
     let labels = labels(&mut metadata)?;
     // What the API server itself wrote.
@@ -239,17 +247,19 @@ fn cron_job(
     let suspend = spec.flag("suspend")?.unwrap_or(false);
     let starting_deadline_secs = spec.count("startingDeadlineSeconds")?;
     let mut job_template = spec.need_map("jobTemplate")?;
-    job_template.pass(&["metadata"]);
     let mut job = job_template.need_map("spec")?;
     let backoff_limit = job.count("backoffLimit")?.unwrap_or(6);
     let active_deadline_secs = job.count("activeDeadlineSeconds")?;
     let mut template = job.need_map("template")?;
     let as_it_stands = template.json();
-    template.pass(&["metadata"]);
+    let mut elaborate = said(template.map("metadata")?);
+    if said(job_template.map("metadata")?) {
+        dropped.push(job_template.path_of("metadata"));
+    }
     let mut pod = template.need_map("spec")?;
-    let restart_policy = pod.text("restartPolicy")?.unwrap_or_else(|| "Always".to_owned());
+    // Both policies end in a new attempt, which backoffLimit counts.
+    pod.pass(&["restartPolicy"]);
     let grace_secs = pod.count("terminationGracePeriodSeconds")?.unwrap_or(30);
-    let mut elaborate = false;
     let mut containers = Vec::new();
     for mut fields in pod.maps("containers")? {
         containers.push(container(&mut fields)?);
@@ -278,11 +288,18 @@ fn cron_job(
         backoff_limit,
         active_deadline_secs,
         grace_secs,
-        restart_policy,
         containers,
         elaborate,
         template: as_it_stands,
         dropped,
+    })
+}
+
+/// Whether metadata says more than the empty time stamp that tools write.
+fn said(metadata: Option<Fields>) -> bool {
+    metadata.is_some_and(|mut metadata| {
+        metadata.pass(&["creationTimestamp"]);
+        !metadata.unread().is_empty()
     })
 }
 
@@ -352,4 +369,159 @@ fn container(fields: &mut Fields) -> Result<Container, Box<Diagnostic>> {
         }
     }
     Ok(Container { name, image, command, args, env })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zones(name: &str) -> Result<String, String> {
+        if name == "Mars/Olympus" { Err("write a zone that exists".to_owned()) } else { Ok(name.to_owned()) }
+    }
+
+    fn manifests(text: &str) -> Manifests {
+        read("f.yaml", text.as_bytes().to_vec(), &zones)
+    }
+
+    /// A CronJob whose `spec` has these further lines.
+    fn with(spec: &str) -> String {
+        format!(
+            "apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: a}}\nspec:\n{spec}  jobTemplate:\n    spec:\n      \
+             template:\n        spec:\n          restartPolicy: Never\n          containers:\n            - {{name: c, image: i}}\n"
+        )
+    }
+
+    fn one(text: &str) -> CronJob {
+        let mut manifests = manifests(text);
+        assert!(manifests.errors.is_empty(), "{:?}", manifests.errors);
+        assert_eq!(manifests.cron_jobs.len(), 1);
+        manifests.cron_jobs.remove(0)
+    }
+
+    fn lines(diagnostics: &[Diagnostic]) -> Vec<u32> {
+        diagnostics.iter().map(|d| d.origin.as_ref().expect("a place").line).collect()
+    }
+
+    #[test]
+    fn defaults_are_filled_in() {
+        let job = one(&with("  schedule: \"*/5 * * * *\"\n"));
+        assert_eq!((job.name.as_str(), job.namespace.as_str()), ("a", "default"));
+        assert_eq!((job.time_zone.clone(), job.suspend, job.concurrency), (None, false, Concurrency::Allow));
+        assert_eq!((job.starting_deadline_secs, job.active_deadline_secs), (None, None));
+        assert_eq!((job.backoff_limit, job.grace_secs), (6, 30));
+        assert!(!job.elaborate && job.dropped.is_empty());
+        let [container] = job.containers.as_slice() else { panic!("one container") };
+        assert!(container.command.is_empty() && container.args.is_empty() && container.env.is_empty());
+    }
+
+    #[test]
+    fn every_field_is_read_or_named() {
+        let job = one(&with(
+            "  schedule: \"0 2 * * *\"\n  timeZone: Asia/Tokyo\n  suspend: true\n  concurrencyPolicy: Replace\n  \
+             startingDeadlineSeconds: 60\n  failedJobsHistoryLimit: 3\n  fancy: {a: 1}\n",
+        ));
+        assert_eq!(job.time_zone.as_deref(), Some("Asia/Tokyo"));
+        assert_eq!((job.suspend, job.concurrency, job.starting_deadline_secs), (true, Concurrency::Replace, Some(60)));
+        assert_eq!(job.dropped, ["spec.failedJobsHistoryLimit", "spec.fancy"]);
+    }
+
+    #[test]
+    fn a_bad_document_is_an_error_beside_the_good_ones() {
+        let good = with("  schedule: \"@daily\"\n");
+        let broken = "a: [\n";
+        let text = format!("# head\n---\n{good}---\n{broken}--- # next\n{good}---\n---\njust text\n...\n---\n{good}");
+        let manifests = manifests(&text);
+        assert_eq!(manifests.cron_jobs.len(), 3);
+        assert_eq!(manifests.errors.len(), 2, "{:?}", manifests.errors);
+        let length = u32::try_from(good.lines().count()).expect("short");
+        let begins: Vec<u32> = manifests.cron_jobs.iter().map(|job| job.at.line).collect();
+        assert_eq!(begins[..2], [3, 3 + length + 3]);
+        assert!(lines(&manifests.errors)[0] >= 3 + length + 1);
+    }
+
+    #[test]
+    fn lists_anchors_json_and_both_versions_are_read() {
+        let text = "apiVersion: v1\nkind: List\nitems:\n- &a\n  apiVersion: batch/v1beta1\n  kind: CronJob\n  \
+                    metadata: {name: a}\n  spec: &s\n    schedule: '@hourly'\n    jobTemplate: {spec: {template: {spec: \
+                    {containers: [{name: c, image: i}]}}}}\n- <<: *a\n  metadata: {name: b}\n  spec: {<<: *s, suspend: true}\n\
+                    - {kind: CronJob, apiVersion: batch/v2alpha1}\n";
+        let manifests = manifests(text);
+        let names: Vec<&str> = manifests.cron_jobs.iter().map(|job| job.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert!(manifests.cron_jobs[1].suspend);
+        assert_eq!(manifests.errors.len(), 1);
+        let json = json!({"apiVersion": "batch/v1", "kind": "CronJobList", "items": [
+            {"metadata": {"name": "j"}, "spec": {"schedule": "5 4 * * sun", "jobTemplate": {"spec": {"template": {"spec": {
+                "containers": [{"name": "c", "image": "i", "args": ["a"], "env": [{"name": "N"}]}]}}}}}}]});
+        let job = one(&json.to_string());
+        assert_eq!(job.containers[0].env, [json!({"name": "N", "value": ""})]);
+    }
+
+    #[test]
+    fn objects_of_other_kinds_are_named_and_passed_over() {
+        let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\napiVersion: batch/v1\nkind: Job\n";
+        let manifests = manifests(text);
+        assert!(manifests.errors.is_empty());
+        assert_eq!(lines(&manifests.warnings), [1, 5]);
+    }
+
+    #[test]
+    fn what_the_api_server_refuses_is_an_error() {
+        let cases = [
+            with("  schedule: \"61 * * * *\"\n"),
+            with("  schedule: \"* * * *\"\n"),
+            with("  schedule: \"0 0 L * *\"\n"),
+            with("  schedule: \"0 0 * * 1#2\"\n"),
+            with("  schedule: \"0 0 * * * *\"\n"),
+            with("  schedule: \"@reboot\"\n"),
+            with("  schedule: \"0 0 31 2 *\"\n"),
+            with("  schedule: 5\n"),
+            with("  schedule: \"\"\n"),
+            with(""),
+            with("  schedule: \"@daily\"\n  timeZone: Mars/Olympus\n"),
+            with("  schedule: \"CRON_TZ=UTC @daily\"\n  timeZone: UTC\n"),
+            with("  schedule: \"@daily\"\n  concurrencyPolicy: forbid\n"),
+            with("  schedule: \"@daily\"\n  suspend: \"yes\"\n"),
+            with("  schedule: \"@daily\"\n  startingDeadlineSeconds: -1\n"),
+            with("  schedule: \"@daily\"\n").replace("name: a", "name: A b"),
+            with("  schedule: \"@daily\"\n").replace("batch/v1", "batch/v3"),
+            with("  schedule: \"@daily\"\n").replace("image: i", "image: 5"),
+            with("  schedule: \"@daily\"\n").replace(", image: i", ""),
+            with("  schedule: \"@daily\"\n").replace("- {name: c, image: i}", "[]"),
+            "kind: CronJob\n".to_owned(),
+            "- a\n".to_owned(),
+        ];
+        for text in cases {
+            let manifests = manifests(&text);
+            assert_eq!((manifests.errors.len(), manifests.cron_jobs.len()), (1, 0), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_zone_before_the_schedule_is_taken_as_old_clusters_took_it() {
+        let text = with("  schedule: \"TZ=Asia/Tokyo 0 9 * * *\"\n");
+        let job = one(&text);
+        assert_eq!((job.time_zone.as_deref(), job.rule.standard.as_str()), (Some("Asia/Tokyo"), "0 9 * * *"));
+        assert_eq!(manifests(&text).warnings.len(), 1);
+    }
+
+    #[test]
+    fn day_fields_stay_alternatives_unless_one_is_a_star() {
+        for (written, standard) in [
+            ("0 0 1 * mon", "0 0 1 * mon"),
+            ("0 0 */2 * mon", "0 0 */2 * mon"),
+            ("0 0 */1 * mon", "0 0 * * mon"),
+            ("0 0 ? * 1", "0 0 * * 1"),
+            ("0 0 3,* * 1", "0 0 * * 1"),
+        ] {
+            assert_eq!(one(&with(&format!("  schedule: \"{written}\"\n"))).rule.standard, standard);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_makes_the_reader_panic(text in "([a-z:{}\\[\\]&*<\"'#% \n-]|---\n|kind: CronJob\n|items:\n){0,40}") {
+            manifests(&text);
+        }
+    }
 }

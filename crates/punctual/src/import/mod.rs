@@ -9,7 +9,10 @@
 
 pub mod crontab;
 pub mod crontab_jobs;
+pub mod k8s;
+pub mod k8s_jobs;
 pub mod machine;
+mod manifest;
 pub mod name;
 mod rule;
 mod setting;
@@ -37,9 +40,26 @@ const READ_OTHERWISE: Code = Code("IMP007");
 const NEVER_RUNS: Code = Code("IMP008");
 /// A file cannot be read or written, or is left out.
 pub const CANNOT_READ: Code = Code("IMP009");
+/// A document is no manifest that can be read.
+const BAD_DOCUMENT: Code = Code("IMP011");
+/// A field of a CronJob is missing or wrong.
+const BAD_FIELD: Code = Code("IMP012");
+/// An object is no CronJob.
+const NOT_A_CRONJOB: Code = Code("IMP013");
+/// A CronJob means something that a definition says otherwise, or not at all.
+const CLUSTER_ONLY: Code = Code("IMP014");
 
 /// Looks up a time zone: its canonical name, or what to write instead.
 pub type Zones<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// Whether imported jobs begin at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// They wait to be resumed, for the cron that still serves the file.
+    Paused,
+    /// They run as soon as they are served.
+    Active,
+}
 
 /// What was read and what became of it, ready to be written.
 #[derive(Debug, Default)]
@@ -90,4 +110,49 @@ pub fn reason(diagnostic: &Diagnostic) -> String {
 /// A position that means a file as a whole.
 fn whole_file(file: &str) -> Origin {
     Origin { file: file.to_owned(), line: 1, column: 1, width: 1, snippet: String::new() }
+}
+
+/// A string in which the loader finds nothing to expand.
+fn literal(text: &str) -> yaml::Value {
+    yaml::Value::Text(text.replace("${", "$${"))
+}
+
+/// Text that stays one line of comment.
+fn comment(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}') { ' ' } else { c })
+        .collect()
+}
+
+/// What could not be imported, as comments of the file written.
+fn not_imported(errors: &[Diagnostic]) -> String {
+    let line = |error: &Diagnostic| {
+        let (file, line) = error.origin.as_ref().map_or(("", 0), |o| (o.file.as_str(), o.line));
+        format!("#   {}, line {line}: {}\n", comment(file), comment(&reason(error)))
+    };
+    if errors.is_empty() { String::new() } else { "# Not imported:\n".to_owned() + &errors.iter().map(line).collect::<String>() }
+}
+
+/// How tests load what was written.
+#[cfg(test)]
+pub(crate) mod loading {
+    use punctual_core::spec::{self, Definitions, Source};
+    use punctual_core::zone::ZoneTable;
+
+    /// The definitions in `yaml`; an error in them ends the test.
+    pub(crate) fn load(yaml: &str) -> Definitions {
+        let table = ZoneTable::bundled();
+        let context = spec::Context {
+            env: &|_| None,
+            read: &|_, _| Err("no files".to_owned()),
+            zones: &|name| table.zone(name),
+        };
+        match spec::load(&[Source::new("imported.yaml", yaml)], &context) {
+            Ok(definitions) => definitions,
+            Err(errors) => {
+                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                panic!("{}\n{yaml}", errors.join("\n"))
+            }
+        }
+    }
 }

@@ -12,6 +12,11 @@ pub struct Names {
 }
 
 impl Names {
+    /// Whether nobody has this name yet.
+    pub fn is_free(&self, name: &str) -> bool {
+        !self.taken.contains(name)
+    }
+
     /// `wanted`, or with `-2`, `-3` … if it is taken.
     pub fn give(&mut self, wanted: &str) -> String {
         let mut name = wanted.to_owned();

@@ -1,7 +1,7 @@
-//! A crontab's time fields: what they mean here, and where cron means something else than it seems.
+//! Time fields of crontabs and CronJobs: what they mean here, and where they mean something else than it seems.
 
-use super::{NEVER_RUNS, NOT_A_LINE, READ_OTHERWISE};
-use punctual_core::cron::{self, CronError, Dialect, Parsed};
+use super::{BAD_FIELD, NEVER_RUNS, NOT_A_LINE, READ_OTHERWISE};
+use punctual_core::cron::{self, Cron, CronError, Dialect, Parsed};
 use punctual_core::error::{Code, Diagnostic, Origin};
 
 /// The schedule of an entry.
@@ -29,12 +29,7 @@ pub fn crontab(text: &str, origin: &Origin) -> Result<Rule, Box<Diagnostic>> {
     let Parsed::Cron(cron) = parsed else {
         return Ok(Rule { standard: text.to_owned(), notes: Vec::new() });
     };
-    if let Some(why) = cron.never_fires() {
-        let error = Diagnostic::error(NEVER_RUNS, format!("schedule {text:?} never runs"));
-        return Err(Box::new(
-            error.detail(why).at(origin.clone()).hint("write a day that exists, or drop the line"),
-        ));
-    }
+    not_never(&cron, text, origin)?;
     let notes = cron
         .notes()
         .into_iter()
@@ -48,6 +43,68 @@ pub fn crontab(text: &str, origin: &Origin) -> Result<Rule, Box<Diagnostic>> {
         })
         .collect();
     Ok(Rule { standard: standard(text), notes })
+}
+
+/// Reads the schedule of a CronJob. `origin` is where it stands.
+///
+/// # Errors
+/// Kubernetes refuses it, or would never run it.
+pub fn kubernetes(text: &str, origin: &Origin) -> Result<Rule, Box<Diagnostic>> {
+    let refuse = |message: String, hint: &str| {
+        Box::new(Diagnostic::error(BAD_FIELD, message).at(origin.clone()).hint(hint.to_owned()))
+    };
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    if !text.starts_with('@') {
+        if fields.len() != 5 {
+            return Err(refuse(
+                format!("the schedule {text:?} has {} fields, not 5", fields.len()),
+                "write minute, hour, day of month, month, day of week",
+            ));
+        }
+        if let Some(field) = fields.iter().find(|field| !is_kubernetes_field(field)) {
+            return Err(refuse(
+                format!("Kubernetes does not know {field:?} in a schedule"),
+                "its schedules have numbers, names, * ? , - and / only",
+            ));
+        }
+    }
+    // `@every` takes Go's durations, which may be longer than a day only in hours.
+    let parsed = cron::parse(text, Dialect::Standard).map_err(|error| {
+        let mut diagnostic = error.diagnostic(Some(origin.clone()));
+        diagnostic.origin = Some(origin.clone());
+        diagnostic
+    })?;
+    let standard = match parsed {
+        Parsed::Reboot => return Err(refuse("Kubernetes knows no @reboot".to_owned(), "write a schedule")),
+        Parsed::Every(_) => text.to_owned(),
+        Parsed::Cron(cron) => {
+            not_never(&cron, text, origin)?;
+            fields.iter().enumerate().map(|(at, field)| star(at, field)).collect::<Vec<_>>().join(" ")
+        }
+    };
+    Ok(Rule { standard, notes: Vec::new() })
+}
+
+fn is_kubernetes_field(field: &str) -> bool {
+    let word = |part: &str| part.is_empty() || part.bytes().all(|b| b.is_ascii_digit()) || is_name(part);
+    field.split(['*', '?', ',', '-', '/']).all(word)
+}
+
+fn is_name(word: &str) -> bool {
+    const NAMES: &str = "jan feb mar apr may jun jul aug sep oct nov dec sun mon tue wed thu fri sat";
+    word.len() == 3 && NAMES.split(' ').any(|name| name.eq_ignore_ascii_case(word))
+}
+
+/// Kubernetes takes a day field with a `*`, `?` or `*/1` among its parts for a star.
+fn star(at: usize, field: &str) -> String {
+    let is_star = matches!(at, 2 | 4) && field.split(',').any(|part| matches!(part, "*" | "?" | "*/1" | "?/1"));
+    if is_star { "*".to_owned() } else { field.to_owned() }
+}
+
+fn not_never(cron: &Cron, text: &str, origin: &Origin) -> Result<(), Box<Diagnostic>> {
+    let Some(why) = cron.never_fires() else { return Ok(()) };
+    let error = Diagnostic::error(NEVER_RUNS, format!("schedule {text:?} never runs"));
+    Err(Box::new(error.detail(why).at(origin.clone()).hint("write a day that exists")))
 }
 
 /// The fields in the syntax of definitions, each as written. To cron a day field that begins with `*` is a star, so that

@@ -31,15 +31,20 @@ impl Line {
             line: self.number,
             column: u32::try_from(column + 1).unwrap_or(u32::MAX),
             width: u32::try_from(width.max(1)).unwrap_or(u32::MAX),
-            snippet: self.text.chars().take(SNIPPET_CHARS_MAX).map(visible).collect(),
+            snippet: snippet(&self.text),
         }
     }
+}
+
+/// A line as diagnostics show it: cut to a sensible length, nothing in it that moves a terminal's cursor.
+pub fn snippet(line: &str) -> String {
+    line.chars().take(SNIPPET_CHARS_MAX).map(visible).collect()
 }
 
 /// No snippet is longer than this.
 const SNIPPET_CHARS_MAX: usize = 160;
 
-/// Control characters would move the terminal's cursor; a tab stays one column wide.
+/// A tab stays one column wide.
 fn visible(c: char) -> char {
     if c.is_control() { ' ' } else { c }
 }

@@ -7,8 +7,12 @@ pub enum Value {
     Text(String),
     /// A whole number.
     Number(i64),
+    /// Any other number, by its digits.
+    Decimal(String),
     /// `true` or `false`.
     Bool(bool),
+    /// Nothing.
+    Null,
     /// A sequence.
     List(Vec<Value>),
     /// A mapping, in order.
@@ -26,12 +30,29 @@ impl Value {
         Self::List(texts.iter().map(|t| Self::text(t.as_ref())).collect())
     }
 
+    /// A value of a manifest.
+    pub fn from_json(json: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        match json {
+            Json::Null => Self::Null,
+            Json::Bool(bool) => Self::Bool(*bool),
+            Json::Number(number) => number.as_i64().map_or_else(|| Self::Decimal(number.to_string()), Self::Number),
+            Json::String(text) => Self::text(text),
+            Json::Array(items) => Self::List(items.iter().map(Self::from_json).collect()),
+            Json::Object(pairs) => {
+                Self::Map(pairs.iter().map(|(key, value)| (key.clone(), Self::from_json(value))).collect())
+            }
+        }
+    }
+
     /// On one line, as JSON-like flow.
     fn flow(&self) -> String {
         match self {
             Self::Text(text) => scalar(text),
             Self::Number(number) => number.to_string(),
+            Self::Decimal(digits) => digits.clone(),
             Self::Bool(bool) => bool.to_string(),
+            Self::Null => "null".to_owned(),
             Self::List(items) => {
                 format!("[{}]", items.iter().map(Self::flow).collect::<Vec<_>>().join(", "))
             }
@@ -92,7 +113,7 @@ fn after_key(text: &mut String, value: &Value, indent: usize, style: Style) {
                 text.push_str(&item_lines(item, indent + 2, style));
             }
         }
-        Value::Text(_) | Value::Number(_) | Value::Bool(_) => unreachable!("a scalar is written on its line"),
+        _ => unreachable!("a scalar is written on its line"),
     }
 }
 
@@ -137,6 +158,14 @@ const NOT_STRINGS: [&str; 14] =
 
 /// Whether the string needs no quotes under any version of YAML.
 fn is_plain(text: &str) -> bool {
+    // Lengths of time.
+    if let Some(digits) = text.strip_suffix(['s', 'm', 'h']) {
+        return !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) || is_plain_word(text);
+    }
+    is_plain_word(text)
+}
+
+fn is_plain_word(text: &str) -> bool {
     let option = text.strip_prefix('-').unwrap_or(text);
     option.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-'))
