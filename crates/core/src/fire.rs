@@ -3,6 +3,7 @@
 //! It takes a trigger from its cursor to now and gives every nominal time in between exactly one disposition:
 //! an occurrence, or a place in a skip range. It never looks at a clock; asked twice, it answers the same.
 
+use crate::calendar::{CalendarMode, CalendarRule};
 use crate::id::RunId;
 use crate::job::Job;
 use crate::occurrence::{Disposition, Occurrence, Reason, SkipRange};
@@ -128,9 +129,27 @@ pub fn next_after(rule: &TimeRule, state: &TriggerState, after: Timestamp) -> Re
             let offset = periods.checked_mul(step).and_then(|o| o.checked_add(origin.as_micros()));
             offset.map(Timestamp::from_micros).filter(|t| *t < Timestamp::SEARCH_END)
         }
-        schedule => schedule.next_after(after)?,
+        schedule => match moving(rule) {
+            Some(calendar) => calendar.next_after(schedule, after)?,
+            None => schedule.next_after(after)?,
+        },
     };
     Ok(next.filter(|t| rule.end.is_none_or(|end| *t < end)))
+}
+
+/// A calendar that moves instants to another day; what it makes of the schedule is the timetable.
+fn moving(rule: &TimeRule) -> Option<&CalendarRule> {
+    rule.calendar.as_ref().filter(|c| matches!(c.mode, CalendarMode::NextDay | CalendarMode::PreviousDay))
+}
+
+/// Whether the trigger's calendar lets an instant of its timetable be.
+fn counts(rule: &TimeRule, at: Timestamp) -> bool {
+    rule.calendar.as_ref().is_none_or(|c| c.allows(at).is_ok())
+}
+
+/// Whether a time rule is a fixed delay: it has one instant at a time, after the end of its last run.
+pub fn is_delay(rule: &TimeRule) -> bool {
+    delay(rule).is_some()
 }
 
 /// The wait of a fixed delay, or `None` for every other schedule.
@@ -209,8 +228,7 @@ fn fire_time(
     if next.is_some_and(|t| t <= now) {
         // More are due than one call may look at. Those beyond the newest `keep` seen cannot be among the
         // newest of all, so their fate is known; the rest is for the next call.
-        let allowed = |t: &Timestamp| rule.calendar.as_ref().is_none_or(|c| c.allows(*t).is_ok());
-        let mut newest = ticks.iter().enumerate().rev().filter(|(_, t)| allowed(t));
+        let mut newest = ticks.iter().enumerate().rev().filter(|(_, t)| counts(rule, **t));
         let decided = newest.nth(keep - 1).map_or(1, |(index, _)| index.max(1));
         next = ticks.get(decided).copied().or(next);
         ticks.truncate(decided);
@@ -232,12 +250,11 @@ fn dispose(
     next: Option<Timestamp>,
     newest: bool,
 ) -> Firing {
-    let allowed: Vec<bool> = ticks.iter().map(|t| rule.calendar.as_ref().is_none_or(|c| c.allows(*t).is_ok())).collect();
     let mut ahead = if newest { 0 } else { usize::MAX / 2 };
     let mut fates = vec![Fate::Run; ticks.len()];
     let mut newest_runs = false;
     for index in (0..ticks.len()).rev() {
-        fates[index] = if !allowed[index] {
+        fates[index] = if !counts(rule, ticks[index]) {
             Fate::Skip(Disposition::Skipped, Some(Reason::Calendar))
         } else if *input == Input::Resumed {
             Fate::Skip(Disposition::Skipped, Some(Reason::Paused))
@@ -257,8 +274,7 @@ fn dispose(
             Fate::Run => {
                 let late = u32::try_from(firing.occurrences.len()).unwrap_or(u32::MAX);
                 let spread = now.saturating_add(trigger.catch_up.spread.saturating_mul(late));
-                let shifted = rule.calendar.as_ref().map_or(*tick, |c| c.shift(*tick));
-                let jittered = shifted.saturating_add(jitter(rule, &job.name, &trigger.name, *tick));
+                let jittered = tick.saturating_add(jitter(rule, &job.name, &trigger.name, *tick));
                 let due = if late == 0 { jittered } else { jittered.max(spread) };
                 let key = format!("{}:{tick}", trigger.name);
                 firing.occurrences.push(Occurrence { key, nominal: *tick, due });

@@ -21,8 +21,6 @@ pub struct Trigger {
 pub enum When {
     /// By time.
     Time(TimeRule),
-    /// Once after each start of the machine; the boot's id is the key of its occurrence.
-    Boot,
     /// When a run of another job ended.
     After(Upstream),
     /// When the daemon first starts after the kernel did (`@reboot`).

@@ -9,6 +9,7 @@ use punctual_core::id::{Fence, NodeId};
 use punctual_core::job::{Command, Job, Process};
 use punctual_core::run::Run;
 use punctual_core::schedule::Schedule;
+use punctual_core::spec::template;
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::{TimeRule, When};
 use punctual_core::zone::Zone;
@@ -17,8 +18,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Of an attempt's output so much is kept unless the definition says otherwise.
-pub const OUTPUT_BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// Where programs are looked for unless the definition says otherwise.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -64,7 +63,7 @@ pub fn start(job: &Job, process: &Process, run: &Run, log: PathBuf, account: &Ac
     env.extend(process.env.iter().cloned());
     env.extend(contract);
     for (name, value) in &params {
-        env.push((format!("PUNCTUAL_PARAM_{}", name.to_ascii_uppercase().replace(['-', '.'], "_")), text(value)));
+        env.push((template::variable(&format!("params.{name}")).unwrap_or_else(|| format!("PUNCTUAL_PARAM_{name}")), text(value)));
     }
     let working_directory = match (&process.working_directory, &process.run_as) {
         (Some(directory), _) => Some(directory.clone()),
@@ -72,14 +71,14 @@ pub fn start(job: &Job, process: &Process, run: &Run, log: PathBuf, account: &Ac
         (None, None) => Some(account.home.clone()),
     };
     Ok(Start {
-        attempt: AttemptId { run: run.id.to_string(), fence: run.fence.0 },
+        attempt: attempt_id(run),
         argv,
         env: last_wins(env),
         working_directory,
         stdin: process.stdin.clone(),
         run_as: process.run_as.clone(),
         log: log.to_string_lossy().into_owned(),
-        log_bytes_max: OUTPUT_BYTES_MAX,
+        log_bytes_max: job.output_bytes_max,
         timeout_ms: job.timeout.map(millis),
         grace_ms: millis(job.grace),
     })
@@ -127,6 +126,11 @@ pub fn lost(run: &Run, node: NodeId, started: Option<Timestamp>, now: Timestamp)
     Attempt { number: run.next_attempt(), node, started, finished: now, outcome: Outcome::Lost, exit }
 }
 
+/// The name of the present attempt of a leased run.
+pub fn attempt_id(run: &Run) -> AttemptId {
+    AttemptId { run: run.id.to_string(), fence: run.fence.0 }
+}
+
 /// The lease's fence of a report, if its run's id can be read.
 pub fn fence(attempt: &AttemptId) -> Fence {
     Fence(attempt.fence)
@@ -172,36 +176,16 @@ fn nominal_date(job: &Job, run: &Run) -> String {
     local.split('T').next().unwrap_or_default().to_owned()
 }
 
-/// Replaces each `{{ name }}` in an argument. The value stays one argument, whatever is in it.
+/// Fills the templates of an argument. The value stays one argument, whatever is in it.
 fn fill(argument: &str, contract: &[(String, String)], params: &Map<String, Value>) -> Result<String, String> {
-    let mut filled = String::new();
-    let mut rest = argument;
-    while let Some((before, inside)) = rest.split_once("{{") {
-        filled.push_str(before);
-        let (name, after) = inside.split_once("}}").ok_or_else(|| format!("the template {argument:?} has no end"))?;
-        let name = name.trim();
-        let variable = match name {
-            "job" => Some("PUNCTUAL_JOB"),
-            "runId" => Some(MARK),
-            "attempt" => Some("PUNCTUAL_ATTEMPT"),
-            "nominalTime" => Some("PUNCTUAL_NOMINAL_TIME"),
-            "nominalDate" => Some("PUNCTUAL_NOMINAL_DATE"),
-            "idempotencyKey" => Some("PUNCTUAL_IDEMPOTENCY_KEY"),
-            "fence" => Some("PUNCTUAL_FENCE"),
-            _ => None,
-        };
-        match (variable, name.strip_prefix("params.").map(|p| params.get(p))) {
-            (Some(variable), _) => {
-                filled.extend(contract.iter().find(|(k, _)| k == variable).map(|(_, v)| v.as_str()));
-            }
-            (None, Some(Some(value))) => filled.push_str(&text(value)),
-            (None, Some(None)) => return Err(format!("the run was not given the parameter of {{{{ {name} }}}}")),
-            (None, None) => return Err(format!("there is no template {{{{ {name} }}}}")),
+    let value = |name: &str| match name.strip_prefix("params.") {
+        Some(param) => params.get(param).map(text),
+        None => {
+            let variable = template::variable(name)?;
+            contract.iter().find(|(k, _)| *k == variable).map(|(_, v)| v.clone())
         }
-        rest = after;
-    }
-    filled.push_str(rest);
-    Ok(filled)
+    };
+    template::render(argument, &value).map_err(|fault| format!("{}; {}", fault.message, fault.hint))
 }
 
 fn text(value: &Value) -> String {

@@ -2,9 +2,19 @@
 //!
 //! This crate must not know HTTP, JSON documents for people, or a command line.
 
+pub mod block_on;
 pub mod book;
 pub mod clock;
+pub mod control;
 pub mod data_dir;
 pub mod definitions;
+pub mod error;
 pub mod executor;
+pub mod inbox;
+pub mod node;
+pub mod run_loop;
+pub mod shared;
 pub mod supervisor;
+pub mod timer;
+pub mod view;
+

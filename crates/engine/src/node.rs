@@ -4,7 +4,7 @@
 //! leases what can start here. Attempts are started after its commit, never before. Outcomes stay here until a
 //! commit that holds them is known.
 
-use crate::book::Effects;
+use crate::book::{Book, Effects};
 use crate::error::EngineError;
 use crate::executor;
 use crate::shared::Engine;
@@ -15,9 +15,10 @@ use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunEvent, RunState};
 use punctual_core::time::Timestamp;
-use punctual_store::{Ask, Cycle, StoreError};
+use punctual_store::{Ask, Cycle, Done, Snapshot, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Due triggers that one cycle takes.
 const DUE_MAX: usize = 10_000;
@@ -104,14 +105,6 @@ impl Node {
             })
             .await?;
         Ok(lost)
-    }
-
-    /// Fires the boot triggers that have not fired for this boot of the kernel.
-    ///
-    /// # Errors
-    /// The store could not do it.
-    pub async fn boot_once(&mut self, boot_id: String) -> Result<(), EngineError> {
-        self.engine.fire_boot(boot_id).await
     }
 
     /// One cycle: settle, fire, admit, choose, lease; commit; start.
@@ -260,6 +253,11 @@ impl Node {
         }
     }
 
+    /// The longest grace of the attempts under way.
+    pub fn grace_max(&self) -> Duration {
+        self.running.values().map(|r| r.job.grace).max().unwrap_or_default()
+    }
+
     /// The runs under way, as text.
     pub fn running(&self) -> Vec<String> {
         self.running.keys().map(ToString::to_string).collect()
@@ -273,20 +271,18 @@ impl Node {
         Ask { cycle: Some(Cycle { node: self.id, number: self.cycles }), ..Ask::default() }
     }
 
-    /// Writes through the engine and keeps count of this node's cycles, an unknown commit included.
-    async fn write<T, F>(&mut self, ask: Ask, work: F) -> Result<(T, Effects, punctual_store::Done), EngineError>
+    /// Writes through the engine and keeps this node's place in its sequence of cycles.
+    async fn write<T, F>(&mut self, mut ask: Ask, work: F) -> Result<(T, Effects, Done), EngineError>
     where
         T: Send + 'static,
-        F: Fn(&mut crate::book::Book, &punctual_store::Snapshot) -> Result<T, EngineError> + Send + Sync + 'static,
+        F: Fn(&mut Book, &Snapshot) -> Result<T, EngineError> + Send + Sync + 'static,
     {
-        let result = self.engine.write(ask, work).await;
-        match &result {
-            Err(EngineError::Store(StoreError::Deadline | StoreError::Full(_) | StoreError::Refused(_))) => {}
-            _ => {
-                if let Some(number) = self.engine.store().node_cycle(self.id).await? {
-                    self.cycles = number;
-                }
-            }
+        let result = self.engine.write(&mut ask, work).await;
+        if let Some(cycle) = ask.cycle {
+            self.cycles = cycle.number;
+        }
+        if let Err(EngineError::Store(StoreError::CycleMoved { current })) = &result {
+            self.cycles = *current;
         }
         result
     }

@@ -136,17 +136,17 @@ impl Engine {
     }
 
     /// Opens the book on what `ask` names, lets `work` decide, and writes. `work` may be called several times.
+    /// A node's cycle in `ask` is moved along with every transaction.
     ///
     /// # Errors
     /// What `work` refused, or what the store could not do; nothing has changed then, but for a commit whose
-    /// answer was not seen.
-    pub async fn write<T, F>(&self, ask: Ask, work: F) -> Result<(T, Effects, Done), EngineError>
+    /// answer was not seen and which no cycle vouches for.
+    pub async fn write<T, F>(&self, ask: &mut Ask, work: F) -> Result<(T, Effects, Done), EngineError>
     where
         T: Send + 'static,
         F: Fn(&mut Book, &Snapshot) -> Result<T, EngineError> + Send + Sync + 'static,
     {
         let work = Arc::new(work);
-        let mut ask = ask;
         for _ in 0..LOADS_MAX {
             let answer = Arc::new(Mutex::new(None));
             let decide = {
@@ -161,8 +161,12 @@ impl Engine {
                     written
                 })
             };
-            let done = self.store().transact(ask.clone(), STORE_DEADLINE, decide).await?;
+            let done = self.store().transact(ask.clone(), STORE_DEADLINE, decide).await;
             let answer = answer.lock().expect("no holder of this lock panics").take();
+            let done = match (done, &answer) {
+                (Err(StoreError::CommitUnknown(why)), Some((_, effects))) => self.resolve(ask, effects, why).await?,
+                (done, _) => done?,
+            };
             let (result, effects) = answer.ok_or(EngineError::Store(StoreError::Closed))?;
             if let Some(cycle) = &mut ask.cycle {
                 cycle.number += 1;
@@ -173,6 +177,22 @@ impl Engine {
             self.load(&effects.missing).await?;
         }
         Err(EngineError::Store(StoreError::Corrupt("a definition that runs refer to is missing".into())))
+    }
+
+    /// A commit's answer was not seen: the node's cycle tells whether it applied, and the runs themselves which of
+    /// the leases are this decision's.
+    async fn resolve(&self, ask: &Ask, effects: &Effects, why: String) -> Result<Done, StoreError> {
+        let Some(cycle) = ask.cycle else { return Err(StoreError::CommitUnknown(why)) };
+        if self.store().node_cycle(cycle.node).await? != Some(cycle.number + 1) {
+            return Err(StoreError::Deadline);
+        }
+        let mut done = Done::default();
+        for run in &effects.leased {
+            if self.store().run(run.id).await?.is_none_or(|stored| stored.state != run.state) {
+                done.taken.push(run.id);
+            }
+        }
+        Ok(done)
     }
 
     /// Tells the node what follows from a decision that was taken outside its cycle.
@@ -198,6 +218,7 @@ fn broken(why: &str) -> Job {
         start_deadline: None,
         queue: "normal".into(),
         priority: 0,
+        output_bytes_max: 1024 * 1024,
         on_failure: Action::None,
     }
 }

@@ -1,26 +1,72 @@
 //! The `punctual` command.
 
+mod client;
 mod commands;
+mod data;
+mod failure;
 mod import;
+mod local;
+mod table;
+mod terminal;
+mod when;
 
 use clap::{Parser, Subcommand};
+use data::Data;
+use failure::Format;
 use std::process::ExitCode;
 
-#[derive(Parser)]
-#[command(name = "punctual", version, about)]
+/// Every job on time, once per occurrence, and accounted for
+///
+/// Without a command: what runs next, how it went last, and what is in the way.
+#[derive(Debug, Parser)]
+#[command(name = "punctual", version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    data: Data,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
 }
 
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Command {
+    Jobs(commands::jobs::Args),
+    Show(commands::show::Args),
+    Trigger(commands::trigger::Args),
+    Runs(commands::runs::Args),
+    Logs(commands::logs::Args),
+    Cancel(commands::cancel::Args),
+    Retry(commands::retry::Args),
+    Pause(commands::pause::Args),
+    Resume(commands::resume::Args),
+    Ticks(commands::ticks::Args),
+    Why(commands::why::Args),
     Import(commands::import::Args),
+    InstallService(commands::install_service::Args),
+    Completions(commands::completions::Args),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.command {
+    let Some(command) = cli.command else {
+        return commands::timers::run(&cli.data, cli.format);
+    };
+    match command {
+        Command::Jobs(args) => commands::jobs::run(args),
+        Command::Show(args) => commands::show::run(args),
+        Command::Trigger(args) => commands::trigger::run(args),
+        Command::Runs(args) => commands::runs::run(args),
+        Command::Logs(args) => commands::logs::run(args),
+        Command::Cancel(args) => commands::cancel::run(args),
+        Command::Retry(args) => commands::retry::run(args),
+        Command::Pause(args) => commands::pause::run(args),
+        Command::Resume(args) => commands::resume::run(args),
+        Command::Ticks(args) => commands::ticks::run(args),
+        Command::Why(args) => commands::why::run(args),
         Command::Import(args) => commands::import::run(args),
+        Command::InstallService(args) => commands::install_service::run(args),
+        Command::Completions(args) => commands::completions::run(args),
     }
 }

@@ -4,7 +4,7 @@
 //! - `<!-- file: jobs.yaml -->`: the block is written to that file.
 //! - `<!-- tested -->`: each line `$ command` is run by `sh`; the lines below it are its output (both streams).
 //!   `…` stands for any text within a line, and alone on a line for any lines. A command that ends with ` &`
-//!   runs on until the end.
+//!   runs on until the end; `export NAME=VALUE` holds for the lines after it.
 //! - `<!-- tested: eventually -->`: the same, asked again until the output is as shown, for what needs a daemon.
 //!
 //! Commands of other blocks only need to exist.
@@ -67,6 +67,7 @@ fn tour(document: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(document);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("the folder of a test can be made");
+    let mut exports = Vec::new();
     let mut running = Running(Vec::new());
     for step in steps(&text) {
         match step {
@@ -75,15 +76,21 @@ fn tour(document: &str) {
                 std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder");
                 std::fs::write(path, text).expect("a file");
             }
+            Step::Command { command, .. } if command.starts_with("export ") => {
+                let (name, value) = command["export ".len()..].split_once('=').expect("NAME=VALUE");
+                exports.push((name.to_owned(), value.to_owned()));
+            }
             Step::Command { command, .. } if command.ends_with(" &") => {
                 let command = format!("exec {}", command.trim_end_matches(" &"));
                 let log = std::fs::File::create(folder.join("background.log")).expect("a file");
-                let child = shell(&folder, &command).stdout(log).stderr(Stdio::null()).spawn();
+                let errors = log.try_clone().expect("a file");
+                let mut shell = shell(&folder, &exports, &command);
+                let child = shell.stdout(log).stderr(errors).spawn();
                 running.0.push(child.expect("sh starts"));
             }
             Step::Command { line, command, output, eventually } => {
                 let tries = if eventually { TRIES_MAX } else { 1 };
-                let got = ask(&folder, &command, &output, tries);
+                let got = ask(&folder, &exports, &command, &output, tries);
                 assert!(
                     matches(&output, &got),
                     "{document}:{line}: $ {command}\n--- the document says\n{output}\n--- it prints\n{got}"
@@ -94,10 +101,10 @@ fn tour(document: &str) {
 }
 
 /// What `command` prints, asked until it is `expected`, or `tries` times.
-fn ask(folder: &Path, command: &str, expected: &str, tries: u32) -> String {
+fn ask(folder: &Path, exports: &[(String, String)], command: &str, expected: &str, tries: u32) -> String {
     let mut got = String::new();
     for _ in 0..tries {
-        let output = shell(folder, &format!("{{ {command}\n}} 2>&1")).output().expect("sh starts");
+        let output = shell(folder, exports, &format!("{{ {command}\n}} 2>&1")).output().expect("sh starts");
         got = String::from_utf8_lossy(&output.stdout).into_owned();
         if matches(expected, &got) {
             break;
@@ -107,12 +114,13 @@ fn ask(folder: &Path, command: &str, expected: &str, tries: u32) -> String {
     got
 }
 
-fn shell(folder: &Path, command: &str) -> Command {
+fn shell(folder: &Path, exports: &[(String, String)], command: &str) -> Command {
     let own = Path::new(env!("CARGO_BIN_EXE_punctual")).parent().expect("the binary is in a folder");
     let path = format!("{}:{}", own.display(), std::env::var("PATH").unwrap_or_default());
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).current_dir(folder).stdin(Stdio::null());
     shell.env_clear().env("PATH", path).env("HOME", folder).env("TZ", "UTC").env("LANG", "C.UTF-8");
+    shell.envs(exports.iter().map(|(name, value)| (name, value)));
     shell
 }
 

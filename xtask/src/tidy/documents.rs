@@ -46,7 +46,7 @@ fn broken(tree: &Tree, from: &str, link: &str) -> Option<String> {
     if !tree.has(target.trim_end_matches('/')) {
         return Some(format!("{link:?} leads to {target}, which is not there"));
     }
-    let Some(file) = tree.file(&target).filter(|_| !anchor.is_empty()) else { return None };
+    let file = tree.file(&target).filter(|_| !anchor.is_empty())?;
     let heads = file.text.lines().filter(|line| line.starts_with('#'));
     let known = heads.map(|head| slug(head.trim_start_matches('#'))).any(|slug| slug == anchor);
     (!known).then(|| format!("{link:?} leads to a heading that {target} does not have"))

@@ -1,7 +1,7 @@
 //! The words that definitions use for closed sets: one table each, read by decoder, schema and JSON.
 
 use super::document::Rejection;
-use super::CalendarMode;
+use crate::calendar::CalendarMode;
 use crate::cron::Dialect;
 use crate::job::{OnLost, Overlap};
 use crate::schedule::{DstPolicy, Pace};
@@ -79,8 +79,12 @@ impl Choice for Dialect {
 }
 
 impl Choice for CalendarMode {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("only", Self::Only), ("except", Self::Except), ("next-business-day", Self::NextBusinessDay)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("only", Self::Only),
+        ("except", Self::Except),
+        ("next-day", Self::NextDay),
+        ("previous-day", Self::PreviousDay),
+    ];
 }
 
 impl Choice for Rejection {

@@ -57,7 +57,10 @@ impl JobSpec {
             queue: self.queue.clone(),
             priority: self.priority,
             output_bytes_max: self.output_bytes_max,
-            on_failure: self.on_failure.as_ref().map_or(Action::None, |command| Action::Run(hook(command, process))),
+            on_failure: self
+                .on_failure
+                .as_ref()
+                .map_or(Action::None, |command| Action::Run(hook(command, process))),
         })
     }
 

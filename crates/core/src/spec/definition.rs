@@ -5,6 +5,7 @@
 
 use super::choice;
 use super::length::{format_duration, parse_duration};
+use crate::calendar::CalendarMode;
 use crate::job::{OnLost, Overlap};
 use crate::retry::Retry;
 use crate::schedule::Pace;
@@ -265,36 +266,26 @@ pub struct CalendarUse {
     pub name: String,
     /// How its days count.
     #[serde(with = "choice")]
-    pub mode: super::CalendarMode,
+    pub mode: CalendarMode,
     /// Whose days they are.
     pub time_zone: String,
     /// The calendar.
     pub days: CalendarSpec,
 }
 
-/// A set of days.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// A set of days, with the days of its calendar files written out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CalendarSpec {
-    /// Days of the week in it, 0 = Sunday, in order; `None`: every day, or none where `include` names some.
+    /// Days of the week in it, as `mon`, from Sunday on; `None`: every day, or none where `include` names some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weekdays: Option<Vec<u8>>,
-    /// Days put in.
+    pub weekdays: Option<Vec<String>>,
+    /// Days put in, as `2026-12-25`, `2026-12-24..2026-12-31`, or without the year: every year. Sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub include: Vec<DaysSpec>,
-    /// Days taken out.
+    pub include: Vec<String>,
+    /// Days taken out, in the same form.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub except: Vec<DaysSpec>,
-}
-
-/// Days of a calendar.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum DaysSpec {
-    /// From the first date to the last, both included, as `2026-12-25`.
-    Range(String, String),
-    /// The text of an iCalendar file.
-    Ics(String),
+    pub except: Vec<String>,
 }
 
 impl JobSpec {
@@ -340,11 +331,8 @@ impl JobSpec {
 
 impl RetrySpec {
     /// What holds without a `retryPolicy`.
-    pub const NONE: Self = Self {
-        max_retries: 0,
-        backoff: Retry::NONE.backoff,
-        max_backoff: Retry::NONE.backoff_max,
-    };
+    pub const NONE: Self =
+        Self { max_retries: 0, backoff: Retry::NONE.backoff, max_backoff: Retry::NONE.backoff_max };
     /// What an empty `retryPolicy` means.
     pub const GIVEN: Self = Self { max_retries: 3, ..Self::NONE };
 }
@@ -391,9 +379,10 @@ impl TriggerSpec {
         }
         let (kind, text) = match &self.rule {
             RuleSpec::Boot => return "boot".to_owned(),
-            RuleSpec::Cron { expression, time_zone, dialect, .. } => {
-                ("cron", format!("{}\n{time_zone}\n{}", expression.to_uppercase(), choice::Choice::word(*dialect)))
-            }
+            RuleSpec::Cron { expression, time_zone, dialect, .. } => (
+                "cron",
+                format!("{}\n{time_zone}\n{}", expression.to_uppercase(), choice::Choice::word(*dialect)),
+            ),
             RuleSpec::Every { interval, pace, .. } => {
                 ("every", format!("{}\n{}", format_duration(*interval), choice::Choice::word(*pace)))
             }

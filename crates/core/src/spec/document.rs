@@ -1,5 +1,6 @@
 //! From files to [`Definitions`]: documents, what they share, and the jobs of all of them.
 
+use super::Context;
 use super::calendar;
 use super::definition::{CalendarSpec, JobSpec};
 use super::job::{self, Read};
@@ -8,7 +9,6 @@ use super::reader::{Fields, Reader};
 use super::table::{DEFAULTS, DOCUMENT, SEMAPHORE, WORKER_POOL};
 use super::text::{Place, Source, Texts, count};
 use super::yaml::{self, Entry, Node};
-use super::Context;
 use crate::error::{Code, Diagnostic};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -163,8 +163,12 @@ fn job_nodes<'n>(reader: &mut Reader<'_>, document: &Fields<'n>) -> Vec<&'n Node
                 let named = entry.node.map().is_some();
                 reader.wrong_type(&entry.node, "a list of jobs, each beginning with `- name: …`");
                 if named && entry.node.get("name").is_some() {
-                    let hint = Diagnostic::error(Code("DEF017"), "one job stands where a list of jobs belongs");
-                    reader.report(entry.place, hint.hint("write `job:` for one job, or put `- ` before its first key"));
+                    let hint =
+                        Diagnostic::error(Code("DEF017"), "one job stands where a list of jobs belongs");
+                    reader.report(
+                        entry.place,
+                        hint.hint("write `job:` for one job, or put `- ` before its first key"),
+                    );
                 }
             }
         }
@@ -216,7 +220,10 @@ fn declared<'n>(reader: &mut Reader<'_>, document: &Fields<'n>, key: &str) -> Ve
 
 fn declared_twice(reader: &mut Reader<'_>, entry: &Entry, what: &str) {
     let message = format!("the {what} {:?} is declared twice", entry.key);
-    reader.report(entry.place, Diagnostic::error(NAME_TAKEN, message).hint("keep one declaration; all files share it"));
+    reader.report(
+        entry.place,
+        Diagnostic::error(NAME_TAKEN, message).hint("keep one declaration; all files share it"),
+    );
 }
 
 fn read_semaphore(reader: &mut Reader<'_>, entry: &Entry) -> Option<Semaphore> {
@@ -238,12 +245,19 @@ fn read_worker_pool(reader: &mut Reader<'_>, entry: &Entry) -> Option<WorkerPool
     if max < core
         && let Some(entry) = fields.get("max")
     {
-        reader.not_allowed(entry.node.place, format!("`max` {max} is below `core` {core}"), format!("write {core} or more"));
+        reader.not_allowed(
+            entry.node.place,
+            format!("`max` {max} is below `core` {core}"),
+            format!("write {core} or more"),
+        );
     }
     let queue = match fields.get("queue") {
         Some(entry) if entry.node.text() == Some("unbounded") => {
             let warning = Diagnostic::warning(QUEUE_BOUNDED, "an unbounded queue is bounded at 10000");
-            reader.report(entry.node.place, warning.hint("write `queue: 10000`, or what the pool can work off in time"));
+            reader.report(
+                entry.node.place,
+                warning.hint("write `queue: 10000`, or what the pool can work off in time"),
+            );
             QUEUE_MAX
         }
         entry => reader.integer(entry, 0, i64::from(QUEUE_MAX)).map_or(1000, slots),
@@ -265,7 +279,8 @@ fn read_defaults<'n>(
         let Some(entry) = document.get("defaults") else { continue };
         if let Some(first) = places.insert(*file, entry.place) {
             let message = "this file has two `defaults`";
-            let twice = Diagnostic::error(NAME_TAKEN, message).detail(format!("the first is in line {}", first.line));
+            let twice =
+                Diagnostic::error(NAME_TAKEN, message).detail(format!("the first is in line {}", first.line));
             reader.report(entry.place, twice.hint("join them; they hold for all documents of the file"));
             continue;
         }
@@ -315,7 +330,8 @@ fn warn_of_unenforced(reader: &mut Reader<'_>, jobs: &[Read]) {
             1 => "one job".to_owned(),
             number => format!("{number} jobs"),
         };
-        let warning = Diagnostic::warning(NOT_ENFORCED, format!("`{key}` of {jobs} are checked but not enforced yet"));
+        let warning =
+            Diagnostic::warning(NOT_ENFORCED, format!("`{key}` of {jobs} are checked but not enforced yet"));
         let warning = warning.detail("a later release of Punctual enforces them");
         reader.report(*first, warning.hint("keep them: they will hold then"));
     }

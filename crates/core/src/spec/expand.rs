@@ -57,7 +57,9 @@ pub(crate) fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result
                     offset,
                     width,
                     message: format!("the environment variable {name} is not set"),
-                    hint: format!("set it, write `${{{name}:-default}}`, or `$${{{name}}}` to leave it to the job"),
+                    hint: format!(
+                        "set it, write `${{{name}:-default}}`, or `$${{{name}}}` to leave it to the job"
+                    ),
                 });
             }
         }
@@ -88,6 +90,8 @@ mod tests {
         let fault = expand("ab${NOPE}", &env).expect_err("unset");
         assert_eq!((fault.offset, fault.width), (2, 7));
         assert!(fault.hint.contains("${NOPE:-default}"));
-        assert!(expand("${", &env).is_err() && expand("${}", &env).is_err() && expand("${a b}", &env).is_err());
+        assert!(
+            expand("${", &env).is_err() && expand("${}", &env).is_err() && expand("${a b}", &env).is_err()
+        );
     }
 }

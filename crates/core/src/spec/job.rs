@@ -53,7 +53,12 @@ impl<'n> Layers<'n> {
 }
 
 /// Reads a job. `None`: so much is wrong that nothing can be said of it as a whole; the reader has why.
-pub(crate) fn read(reader: &mut Reader<'_>, node: &Node, defaults: Option<&Fields<'_>>, shared: &Shared) -> Option<Read> {
+pub(crate) fn read(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    defaults: Option<&Fields<'_>>,
+    shared: &Shared,
+) -> Option<Read> {
     let job = reader.fields(node, &JOB)?;
     let layers = Layers { job, defaults };
     let Some(name_entry) = layers.job.get("name") else {
@@ -258,20 +263,25 @@ fn read_permits(reader: &mut Reader<'_>, entry: &Entry, shared: &Shared, resourc
 fn read_action(reader: &mut Reader<'_>, layers: &Layers<'_>, place: Place, paused: &mut bool) -> ActionSpec {
     let given = layers.job.given(&EXECUTORS);
     for second in given.iter().skip(1) {
-        let message = format!("a job does one thing: `{}` and `{}` exclude each other", given[0].key, second.key);
+        let message =
+            format!("a job does one thing: `{}` and `{}` exclude each other", given[0].key, second.key);
         reader.report(second.place, Diagnostic::error(EXCLUSIVE, message).hint("make two jobs of them"));
     }
     let process = read_process(reader, layers);
     let Some(entry) = given.first() else {
         reader.report(
             place,
-            Diagnostic::warning(NO_ACTION, "the job does nothing: its runs succeed at once and leave a history")
-                .hint("add `run: [program, argument]`, or a script `run: \"…\"`"),
+            Diagnostic::warning(
+                NO_ACTION,
+                "the job does nothing: its runs succeed at once and leave a history",
+            )
+            .hint("add `run: [program, argument]`, or a script `run: \"…\"`"),
         );
         return ActionSpec::None;
     };
     let executor = JOB.find(&entry.key).map_or("run", |key| key.name);
-    let url = entry.node.text().is_some_and(|text| text.starts_with("http://") || text.starts_with("https://"));
+    let url =
+        entry.node.text().is_some_and(|text| text.starts_with("http://") || text.starts_with("https://"));
     let executor = if executor == "run" && entry.key != "run" && url { "http" } else { executor };
     if executor == "run" {
         return match read_command(reader, entry, layers) {
@@ -282,8 +292,11 @@ fn read_action(reader: &mut Reader<'_>, layers: &Layers<'_>, place: Place, pause
     *paused = true;
     reader.report(
         entry.place,
-        Diagnostic::warning(NO_EXECUTOR, format!("this build cannot carry out `{executor}`: the job is loaded paused"))
-            .hint("the definition is kept as it stands"),
+        Diagnostic::warning(
+            NO_EXECUTOR,
+            format!("this build cannot carry out `{executor}`: the job is loaded paused"),
+        )
+        .hint("the definition is kept as it stands"),
     );
     ActionSpec::Other { executor: executor.to_owned(), definition: entry.node.json() }
 }
@@ -316,13 +329,20 @@ fn read_user(reader: &mut Reader<'_>, entry: Option<&Entry>) -> Option<String> {
     let entry = entry?;
     let text = reader.text(Some(entry))?;
     let part = |name: &str| {
-        !name.is_empty() && !name.starts_with('-') && !name.contains(|c: char| c.is_whitespace() || c == '/' || c == ':')
+        !name.is_empty()
+            && !name.starts_with('-')
+            && !name.contains(|c: char| c.is_whitespace() || c == '/' || c == ':')
     };
-    let (user, group) = text.split_once(':').map_or((text.as_str(), None), |(user, group)| (user, Some(group)));
+    let (user, group) =
+        text.split_once(':').map_or((text.as_str(), None), |(user, group)| (user, Some(group)));
     if part(user) && group.is_none_or(part) {
         return Some(text);
     }
-    reader.not_allowed(entry.node.place, format!("{:?} is no user", clip(&text)), "write `user` or `user:group`");
+    reader.not_allowed(
+        entry.node.place,
+        format!("{:?} is no user", clip(&text)),
+        "write `user` or `user:group`",
+    );
     None
 }
 
@@ -337,14 +357,19 @@ fn read_command(reader: &mut Reader<'_>, entry: &Entry, layers: &Layers<'_>) -> 
     }
     let script = reader.raw_text(Some(entry))?;
     if script.trim().is_empty() {
-        reader.not_allowed(entry.node.place, "an empty script".to_owned(), "write a command, or remove the key");
+        reader.not_allowed(
+            entry.node.place,
+            "an empty script".to_owned(),
+            "write a command, or remove the key",
+        );
         return None;
     }
     if let Some((offset, width, name)) = template::in_script(&script) {
         let place = reader.inside(&entry.node, offset, width);
         let hint = match template::variable(name) {
             Some(variable) => format!("write \"${variable}\", or give program and arguments as a list"),
-            None => "write \"$PUNCTUAL_PARAM_X\" for a parameter, or give program and arguments as a list".to_owned(),
+            None => "write \"$PUNCTUAL_PARAM_X\" for a parameter, or give program and arguments as a list"
+                .to_owned(),
         };
         reader.report(
             place,
@@ -375,7 +400,11 @@ fn read_argv(reader: &mut Reader<'_>, entry: &Entry, items: &[Node]) -> Option<V
         argv.push(argument(reader, item)?);
     }
     if argv.first().is_none_or(String::is_empty) {
-        reader.not_allowed(entry.node.place, "no program is named".to_owned(), "write [program, argument, …]");
+        reader.not_allowed(
+            entry.node.place,
+            "no program is named".to_owned(),
+            "write [program, argument, …]",
+        );
         return None;
     }
     let program = argv[0].rsplit('/').next().unwrap_or_default();
@@ -384,8 +413,11 @@ fn read_argv(reader: &mut Reader<'_>, entry: &Entry, items: &[Node]) -> Option<V
         if shell && item.text() != Some(text) {
             reader.report(
                 item.place,
-                Diagnostic::warning(EXPANDED_IN_SCRIPT, "`${…}` for a shell was replaced when the file was loaded")
-                    .hint("write `$${…}` to leave it to the shell, or give the script as a text"),
+                Diagnostic::warning(
+                    EXPANDED_IN_SCRIPT,
+                    "`${…}` for a shell was replaced when the file was loaded",
+                )
+                .hint("write `$${…}` to leave it to the shell, or give the script as a text"),
             );
         }
         let known = |name: &str| template::variable(name);

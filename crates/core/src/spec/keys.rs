@@ -81,7 +81,6 @@ impl Shape {
     }
 }
 
-
 impl Key {
     pub(crate) const fn new(name: &'static str, kind: &'static Kind, about: &'static str) -> Self {
         Self { name, aliases: &[], kind, about, default: None, shared: false }

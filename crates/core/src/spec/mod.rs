@@ -23,7 +23,7 @@ pub mod keys;
 mod length;
 mod origin;
 mod reader;
-mod suggest;
+pub mod suggest;
 pub mod table;
 pub mod template;
 mod text;
@@ -35,7 +35,7 @@ mod tests;
 
 pub use choice::Choice;
 pub use definition::{
-    ActionSpec, CalendarSpec, CalendarUse, CatchUpSpec, CommandSpec, DaysSpec, JobSpec, LimitsSpec, ProcessSpec,
+    ActionSpec, CalendarSpec, CalendarUse, CatchUpSpec, CommandSpec, JobSpec, LimitsSpec, ProcessSpec,
     ResourcesSpec, RetrySpec, RuleSpec, TriggerSpec,
 };
 pub use document::{Definitions, Rejection, Semaphore, WorkerPool, load};
@@ -43,6 +43,7 @@ pub use length::{LENGTH_MAX, Malformed, format_duration, parse_bytes, parse_cpu,
 pub use origin::{Origins, ValueOrigin};
 pub use text::{FILE_BYTES_MAX, Place, Source, too_large};
 
+use crate::calendar::CalendarMode;
 use crate::cron::Dialect;
 use crate::schedule::DstPolicy as Dst;
 use crate::zone::{Zone, ZoneError};
@@ -56,16 +57,4 @@ pub struct Context<'a> {
     pub read: &'a dyn Fn(&str, &str) -> Result<String, String>,
     /// A zone, by name.
     pub zones: &'a dyn Fn(&str) -> Result<Arc<Zone>, ZoneError>,
-}
-
-/// How the days of a calendar count for a trigger.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CalendarMode {
-    /// It fires on its days.
-    #[default]
-    Only,
-    /// It fires on all other days.
-    Except,
-    /// An occurrence on another day moves to the next of its days.
-    NextBusinessDay,
 }

@@ -1,5 +1,6 @@
 //! Reading nodes as what a key holds. Every refusal is kept and reading goes on, so that a person sees all at once.
 
+use super::Context;
 use super::choice::{Choice, words};
 use super::expand;
 use super::keys::{Key, Kind, Shape};
@@ -7,7 +8,6 @@ use super::length::{Malformed, parse_bytes, parse_cpu, parse_duration};
 use super::suggest;
 use super::text::{Place, Texts, count};
 use super::yaml::{Entry, Node, Style, Value};
-use super::Context;
 use crate::error::{Code, Diagnostic, Severity};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -161,10 +161,7 @@ impl<'a> Reader<'a> {
             Ok(text) => Some((text, *style)),
             Err(fault) => {
                 let place = self.inside(node, fault.offset, fault.width);
-                self.report(
-                    place,
-                    Diagnostic::error(Code("DEF015"), fault.message).hint(fault.hint),
-                );
+                self.report(place, Diagnostic::error(Code("DEF015"), fault.message).hint(fault.hint));
                 None
             }
         }

@@ -16,10 +16,26 @@ pub static DOCUMENT: Shape = Shape {
     only_shared: false,
     others: None,
     keys: &[
-        Key::new("defaults", &Kind::Object(|| &DEFAULTS), "what holds for every job of this file that says nothing else; once a file"),
-        Key::new("semaphores", &Kind::Names(&Kind::Object(|| &SEMAPHORE)), "limits shared by all jobs and nodes, by name; a job takes permits in its `resources`. Known in every file"),
-        Key::new("workerPools", &Kind::Names(&Kind::Object(|| &WORKER_POOL)), "slots with a queue, by name. Known in every file"),
-        Key::new("calendars", &Kind::Names(&Kind::Object(|| &CALENDAR)), "sets of days, by name; a trigger names one in its `calendar`. Known in every file"),
+        Key::new(
+            "defaults",
+            &Kind::Object(|| &DEFAULTS),
+            "what holds for every job of this file that says nothing else; once a file",
+        ),
+        Key::new(
+            "semaphores",
+            &Kind::Names(&Kind::Object(|| &SEMAPHORE)),
+            "limits shared by all jobs and nodes, by name; a job takes permits in its `resources`. Known in every file",
+        ),
+        Key::new(
+            "workerPools",
+            &Kind::Names(&Kind::Object(|| &WORKER_POOL)),
+            "slots with a queue, by name. Known in every file",
+        ),
+        Key::new(
+            "calendars",
+            &Kind::Names(&Kind::Object(|| &CALENDAR)),
+            "sets of days, by name; a trigger names one in its `calendar`. Known in every file",
+        ),
         Key::new("job", &Kind::Object(|| &JOB), "one job"),
         Key::new("jobs", &Kind::List(&Kind::Object(|| &JOB)), "a list of jobs").also(&["tasks"]),
     ],
@@ -99,21 +115,53 @@ pub static TRIGGER: Shape = Shape {
 };
 
 const TIME_KEYS: [Key; 15] = [
-    Key::new("name", &Kind::Name, "what the trigger is called; by default a hash of its rule and zone, so that it keeps its cursor while they stay"),
-    Key::new("cron", &Kind::Cron, "a cron rule of 5, 6 (seconds first) or 7 (year last) fields, or a nickname such as `@daily`"),
+    Key::new(
+        "name",
+        &Kind::Name,
+        "what the trigger is called; by default a hash of its rule and zone, so that it keeps its cursor while they stay",
+    ),
+    Key::new(
+        "cron",
+        &Kind::Cron,
+        "a cron rule of 5, 6 (seconds first) or 7 (year last) fields, or a nickname such as `@daily`",
+    ),
     Key::new("every", &Kind::Duration, "an interval"),
     Key::new("at", &Kind::Instant, "one instant, as 2026-12-24T18:00:00Z, or without offset in `timeZone`"),
     Key::new("timeZone", &Kind::Zone, "the zone of `cron`, `at`, `start`, `end` and `calendar`"),
     Key::new("dst", &Kind::Word(words::<super::Dst>), "what a cron rule does when clocks change"),
-    Key::new("dialect", &Kind::Word(words::<super::Dialect>), "how the cron rule is read; `quartz` counts days of the week from 1 = Sunday").or("standard"),
-    Key::new("jitter", &Kind::Duration, "each occurrence is due up to so much later, by a hash, so that many jobs do not start at once").or("0s"),
-    Key::new("calendar", &Kind::Any(&[&Kind::Name, &Kind::Object(|| &CALENDAR_USE)]), "the days on which it fires"),
+    Key::new(
+        "dialect",
+        &Kind::Word(words::<super::Dialect>),
+        "how the cron rule is read; `quartz` counts days of the week from 1 = Sunday",
+    )
+    .or("standard"),
+    Key::new(
+        "jitter",
+        &Kind::Duration,
+        "each occurrence is due up to so much later, by a hash, so that many jobs do not start at once",
+    )
+    .or("0s"),
+    Key::new(
+        "calendar",
+        &Kind::Any(&[&Kind::Name, &Kind::Object(|| &CALENDAR_USE)]),
+        "the days on which it fires",
+    ),
     Key::new("start", &Kind::Instant, "no occurrence before this instant"),
     Key::new("end", &Kind::Instant, "no occurrence at or after this instant"),
     Key::new("maxRuns", &Kind::Integer(1, 1_000_000_000), "no more occurrences than so many"),
-    Key::new("pace", &Kind::Word(words::<Pace>), "whether `every` counts from one start to the next on a grid, or from an end to the next start").or("fixed-rate"),
-    Key::new("initialDelay", &Kind::Duration, "before the first occurrence of `every`, from its first apply").or("0s"),
-    Key::new("anchor", &Kind::Instant, "an instant the grid of `every` goes through; by default its first apply"),
+    Key::new(
+        "pace",
+        &Kind::Word(words::<Pace>),
+        "whether `every` counts from one start to the next on a grid, or from an end to the next start",
+    )
+    .or("fixed-rate"),
+    Key::new("initialDelay", &Kind::Duration, "before the first occurrence of `every`, from its first apply")
+        .or("0s"),
+    Key::new(
+        "anchor",
+        &Kind::Instant,
+        "an instant the grid of `every` goes through; by default its first apply",
+    ),
 ];
 
 const TRIGGER_KEYS: [Key; 17] = {
@@ -131,20 +179,32 @@ pub static CALENDAR_USE: Shape = Shape {
     others: None,
     keys: &[
         Key::new("name", &Kind::Name, "a calendar of `calendars`"),
-        Key::new("mode", &Kind::Word(words::<super::CalendarMode>), "`only`: on its days; `except`: on all others; `next-business-day`: an occurrence on another day moves to the next of its days").or("only"),
+        Key::new("mode", &Kind::Word(words::<super::CalendarMode>), "`only`: on its days; `except`: on all others; `next-day` and `previous-day`: what falls on another day moves to the next or last of its days, at the same time of day").or("only"),
     ],
 };
 
 /// A set of days.
 pub static CALENDAR: Shape = Shape {
     name: "Calendar",
-    about: "A set of days: those of `weekdays` and `include`, without those of `except`",
+    about: "A set of days: those of `weekdays` without those of `except`, and those of `include`",
     only_shared: false,
     others: None,
     keys: &[
-        Key::new("weekdays", &Kind::Any(&[&Kind::Text, &Kind::List(&Kind::Text)]), "days of the week, as `mon-fri` or `[mon, wed]`; absent: every day, or with `include` only its days"),
-        Key::new("include", &Kind::List(&Kind::Any(&[&Kind::Text, &Kind::Object(|| &DAYS)])), "further days: dates `2026-12-25`, ranges `2026-12-24..2026-12-31`, or `ics:` a file"),
-        Key::new("except", &Kind::List(&Kind::Any(&[&Kind::Text, &Kind::Object(|| &DAYS)])), "days taken out, written as in `include`"),
+        Key::new(
+            "weekdays",
+            &Kind::Any(&[&Kind::Text, &Kind::List(&Kind::Text)]),
+            "days of the week, as `mon-fri` or `[mon, wed]`; absent: every day, or with `include` only its days",
+        ),
+        Key::new(
+            "include",
+            &Kind::List(&Kind::Any(&[&Kind::Text, &Kind::Object(|| &DAYS)])),
+            "further days, whatever `except` says: dates `2026-12-25`, ranges `2026-12-24..2026-12-31`, every year `12-25`, or `ics:` a file",
+        ),
+        Key::new(
+            "except",
+            &Kind::List(&Kind::Any(&[&Kind::Text, &Kind::Object(|| &DAYS)])),
+            "days taken out, written as in `include`",
+        ),
     ],
 };
 
@@ -165,7 +225,8 @@ pub static RETRY: Shape = Shape {
     others: None,
     keys: &[
         Key::new("maxRetries", &Kind::Integer(0, 10), "attempts after the first").or("3"),
-        Key::new("backoff", &Kind::Duration, "before the first retry; doubles with each further one").or("1s"),
+        Key::new("backoff", &Kind::Duration, "before the first retry; doubles with each further one")
+            .or("1s"),
         Key::new("maxBackoff", &Kind::Duration, "no wait is longer").or("5m"),
     ],
 };
@@ -179,7 +240,8 @@ pub static CATCH_UP: Shape = Shape {
     keys: &[
         Key::new("policy", &Kind::Word(words::<CatchUpPolicy>), "which of them still run").or("latest"),
         Key::new("window", &Kind::Duration, "none older than this").or("1d"),
-        Key::new("maxCount", &Kind::Integer(1, 100_000), "with `all`: no more than so many, the newest").or("100"),
+        Key::new("maxCount", &Kind::Integer(1, 100_000), "with `all`: no more than so many, the newest")
+            .or("100"),
         Key::new("spread", &Kind::Duration, "with `all`: one each so long").or("1s"),
     ],
 };
@@ -233,7 +295,11 @@ pub static HOOK: Shape = Shape {
     about: "A command; it gets the run as JSON and the last 50 lines of its output on standard input",
     only_shared: false,
     others: None,
-    keys: &[Key::new("run", &Kind::Any(&[&Kind::Text, &Kind::List(&Kind::Text)]), "as `run` of a job, with the job's `shell`, `env`, `runAs` and `workingDirectory`")],
+    keys: &[Key::new(
+        "run",
+        &Kind::Any(&[&Kind::Text, &Kind::List(&Kind::Text)]),
+        "as `run` of a job, with the job's `shell`, `env`, `runAs` and `workingDirectory`",
+    )],
 };
 
 /// A shared limit.
@@ -254,9 +320,19 @@ pub static WORKER_POOL: Shape = Shape {
     keys: &[
         Key::new("core", &Kind::Integer(1, 100_000), "slots kept").or("10"),
         Key::new("max", &Kind::Integer(1, 100_000), "slots at most").or("50"),
-        Key::new("queue", &Kind::Any(&[&Kind::Integer(0, 10_000), &Kind::Word(unbounded)]), "runs that wait at most; `unbounded` means 10000").or("1000"),
+        Key::new(
+            "queue",
+            &Kind::Any(&[&Kind::Integer(0, 10_000), &Kind::Word(unbounded)]),
+            "runs that wait at most; `unbounded` means 10000",
+        )
+        .or("1000"),
         Key::new("idle", &Kind::Duration, "a slot above `core` ends when idle for so long").or("60s"),
-        Key::new("rejection", &Kind::Word(words::<super::Rejection>), "what happens to a run when slots and queue are full").or("reject"),
+        Key::new(
+            "rejection",
+            &Kind::Word(words::<super::Rejection>),
+            "what happens to a run when slots and queue are full",
+        )
+        .or("reject"),
     ],
 };
 
@@ -272,8 +348,23 @@ fn unbounded() -> Vec<&'static str> {
 /// Every shape of the format, from the outside in.
 pub fn shapes() -> [&'static Shape; 17] {
     [
-        &DOCUMENT, &JOB, &DEFAULTS, &TIME_TRIGGER, &TRIGGER, &CALENDAR_USE, &CALENDAR, &DAYS, &RETRY, &CATCH_UP,
-        &OUTPUT, &RESOURCES, &LIMITS, &NOTIFY, &HOOK, &SEMAPHORE, &WORKER_POOL,
+        &DOCUMENT,
+        &JOB,
+        &DEFAULTS,
+        &TIME_TRIGGER,
+        &TRIGGER,
+        &CALENDAR_USE,
+        &CALENDAR,
+        &DAYS,
+        &RETRY,
+        &CATCH_UP,
+        &OUTPUT,
+        &RESOURCES,
+        &LIMITS,
+        &NOTIFY,
+        &HOOK,
+        &SEMAPHORE,
+        &WORKER_POOL,
     ]
 }
 

@@ -71,7 +71,10 @@ pub fn render(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<Stri
                 Some(near) => format!("write `{{{{ {near} }}}}`"),
                 None => {
                     let known: Vec<_> = known.collect();
-                    format!("known are {} and params.NAME; two plain braces are written `{{{{{{{{`", known.join(", "))
+                    format!(
+                        "known are {} and params.NAME; two plain braces are written `{{{{{{{{`",
+                        known.join(", ")
+                    )
                 }
             };
             let message = format!("unknown template `{}`", super::reader::clip(name));
@@ -79,7 +82,12 @@ pub fn render(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<Stri
         }
         let Some(value) = value(name) else {
             let message = format!("nothing was given for `{name}`");
-            return Err(Fault { offset, width, message, hint: "give it when the job is triggered".to_owned() });
+            return Err(Fault {
+                offset,
+                width,
+                message,
+                hint: "give it when the job is triggered".to_owned(),
+            });
         };
         rendered.push_str(&value);
         rest = &inner[end + 2..];

@@ -16,7 +16,10 @@ fn load_files(files: &[(&str, &str)]) -> Result<Definitions, Vec<Diagnostic>> {
             _ => None,
         },
         read: &|_, path| match path {
-            "holidays.ics" => Ok("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20261225\nEND:VEVENT\nEND:VCALENDAR\n".to_owned()),
+            "holidays.ics" => {
+                Ok("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20261225\nEND:VEVENT\nEND:VCALENDAR\n"
+                    .to_owned())
+            }
             _ => Err("no such file".to_owned()),
         },
         zones: &|name| table.zone(name),

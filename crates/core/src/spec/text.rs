@@ -75,7 +75,13 @@ fn place_of_end(name: &str, text: &str) -> Origin {
     let index = LineIndex::new(text);
     let line = index.starts.len();
     let column = text[index.starts[line - 1]..].chars().count() + 1;
-    Origin { file: name.to_owned(), line: count(line), column: count(column), width: 1, snippet: String::new() }
+    Origin {
+        file: name.to_owned(),
+        line: count(line),
+        column: count(column),
+        width: 1,
+        snippet: String::new(),
+    }
 }
 
 /// A place in one of the sources of a load: characters of one line.

@@ -119,7 +119,12 @@ fn read_sugar(reader: &mut Reader<'_>, node: &Node, zoning: &Zoning, shared: &Sh
     }
 }
 
-fn read_trigger(reader: &mut Reader<'_>, node: &Node, zoning: &Zoning, shared: &Shared) -> Option<TriggerSpec> {
+fn read_trigger(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    zoning: &Zoning,
+    shared: &Shared,
+) -> Option<TriggerSpec> {
     let fields = reader.fields(node, &TRIGGER)?;
     read_fields(reader, &fields, zoning, shared)
 }
@@ -135,7 +140,8 @@ fn read_fields(
         false => fields.given(&["cron", "every", "at"]),
     };
     for second in rules.iter().skip(1) {
-        let message = format!("a trigger has one rule: `{}` and `{}` exclude each other", rules[0].key, second.key);
+        let message =
+            format!("a trigger has one rule: `{}` and `{}` exclude each other", rules[0].key, second.key);
         reader.report(second.place, Diagnostic::error(EXCLUSIVE, message).hint("make two triggers of them"));
     }
     let Some(rule) = rules.first() else {
@@ -171,7 +177,16 @@ fn refuse_strangers(reader: &mut Reader<'_>, fields: &Fields<'_>, rule: &str) {
         "every" => &["dst", "dialect"],
         "at" => &["dst", "dialect", "pace", "initialDelay", "anchor", "maxRuns", "start", "end"],
         _ => &[
-            "dst", "dialect", "pace", "initialDelay", "anchor", "timeZone", "calendar", "start", "end", "jitter",
+            "dst",
+            "dialect",
+            "pace",
+            "initialDelay",
+            "anchor",
+            "timeZone",
+            "calendar",
+            "start",
+            "end",
+            "jitter",
             "maxRuns",
         ],
     };
@@ -334,7 +349,12 @@ fn read_calendar_use(
         Some(_) => {
             let inner = reader.fields(&entry.node, &CALENDAR_USE)?;
             let Some(name) = inner.get("name") else {
-                reader.missing(entry.place, "`calendar`", "name", "write `calendar: {name: workdays, mode: except}`");
+                reader.missing(
+                    entry.place,
+                    "`calendar`",
+                    "name",
+                    "write `calendar: {name: workdays, mode: except}`",
+                );
                 return None;
             };
             (name, reader.choice(inner.get("mode")).unwrap_or_default())

@@ -152,14 +152,8 @@ fn decimal(text: &str) -> Option<serde_json::Number> {
 /// # Errors
 /// `DEF002` a syntax error, `DEF003` beyond a bound, `DEF004` a key that comes twice.
 pub fn parse(file: u32, source: &Source) -> Result<Vec<Node>, Diagnostic> {
-    let mut builder = Builder {
-        file,
-        source,
-        documents: Vec::new(),
-        open: Vec::new(),
-        anchors: HashMap::new(),
-        nodes: 0,
-    };
+    let mut builder =
+        Builder { file, source, documents: Vec::new(), open: Vec::new(), anchors: HashMap::new(), nodes: 0 };
     let mut parser = Parser::new_from_str(&source.text);
     while let Some(event) = parser.next_event() {
         match event {
@@ -239,7 +233,11 @@ impl Builder<'_> {
             Event::SequenceEnd | Event::MappingEnd => self.close()?,
             Event::Alias(anchor) => {
                 let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
-                    return Err(self.error(TOO_MUCH, place, "this alias means no finished value of this document"));
+                    return Err(self.error(
+                        TOO_MUCH,
+                        place,
+                        "this alias means no finished value of this document",
+                    ));
                 };
                 self.count(size, place)?;
                 self.place_node(Node { place, ..node })?;
@@ -314,9 +312,9 @@ impl Builder<'_> {
                 Some((key, place)) => entries.push(Entry { key, place, node }),
                 None => {
                     let Value::Scalar { text, .. } = node.value else {
-                        return Err(self.error(SYNTAX, node.place, "a key must be a text").hint(
-                            "a value that begins with `{`, `[`, `*` or `&` must stand in quotes",
-                        ));
+                        return Err(self
+                            .error(SYNTAX, node.place, "a key must be a text")
+                            .hint("a value that begins with `{`, `[`, `*` or `&` must stand in quotes"));
                     };
                     if text != "<<" && !keys.insert(text.clone()) {
                         twice = entries.iter().find(|e| e.key == text).map(|e| (e.key.clone(), e.place));
@@ -338,7 +336,11 @@ impl Builder<'_> {
         self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > NODES_MAX {
             return Err(self
-                .error(TOO_MUCH, place, format!("more than {NODES_MAX} values, aliases counted as what they repeat"))
+                .error(
+                    TOO_MUCH,
+                    place,
+                    format!("more than {NODES_MAX} values, aliases counted as what they repeat"),
+                )
                 .hint("split the file; aliases of aliases grow fast"));
         }
         Ok(())
@@ -360,7 +362,8 @@ impl Builder<'_> {
     }
 
     fn refuse_tag(&self, tag: &str, place: Place) -> Diagnostic {
-        self.error(SYNTAX, place, format!("the tag {tag} is not read here")).hint("remove it, or put the value in quotes")
+        self.error(SYNTAX, place, format!("the tag {tag} is not read here"))
+            .hint("remove it, or put the value in quotes")
     }
 
     fn error(&self, code: Code, place: Place, message: impl Into<String>) -> Diagnostic {
@@ -377,8 +380,7 @@ impl Builder<'_> {
 
     /// The parser's words for a syntax error, in ours where they are known to puzzle.
     fn reword(&self, info: &str, line: usize, column: usize) -> Diagnostic {
-        let place =
-            Place { file: self.file, line: count(line.max(1)), column: count(column + 1), width: 1 };
+        let place = Place { file: self.file, line: count(line.max(1)), column: count(column + 1), width: 1 };
         let text = LineIndex::new(&self.source.text).line(&self.source.text, place.line).to_owned();
         if info.contains("recursion limit") {
             return self.too_deep(place);
@@ -401,9 +403,9 @@ impl Builder<'_> {
                 .detail(info.to_owned())
                 .hint("give all keys of one mapping the same number of spaces in front");
         }
-        error("this is not YAML").detail(info.to_owned()).hint(
-            "values with one of `: # { [ * & ! | > % @` in front or inside are safe in quotes",
-        )
+        error("this is not YAML")
+            .detail(info.to_owned())
+            .hint("values with one of `: # { [ * & ! | > % @` in front or inside are safe in quotes")
     }
 }
 

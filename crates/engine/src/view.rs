@@ -1,0 +1,599 @@
+//! What people ask about: jobs, runs, ticks and why. All of it is read from the record; nothing is recomputed but
+//! what has not happened yet.
+
+use crate::error::EngineError;
+use crate::shared::Engine;
+use punctual_core::fire;
+use punctual_core::id::{JobId, Revision, RunId};
+use punctual_core::job::Job;
+use punctual_core::occurrence::{Disposition, Reason};
+use punctual_core::run::{Hold, Run, RunState, Verdict};
+use punctual_core::schedule::Pace;
+use punctual_core::spec::{JobSpec, RuleSpec, format_duration};
+use punctual_core::time::Timestamp;
+use punctual_core::trigger::When;
+use punctual_store::RunFilter;
+use punctual_store::row::{JobRow, RevisionRow, TriggerRow};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Nominal times that one answer lists.
+pub const TICKS_LISTED_MAX: usize = 100_000;
+
+/// A job, as listed.
+#[derive(Clone, Debug)]
+pub struct JobView {
+    /// Its row.
+    pub row: JobRow,
+    /// Its definition.
+    pub spec: Arc<JobSpec>,
+    /// Its triggers in force.
+    pub triggers: Vec<TriggerRow>,
+    /// The next nominal time of any of them.
+    pub next: Option<Timestamp>,
+    /// Its newest finished run.
+    pub last: Option<Run>,
+    /// Queued and leased runs.
+    pub active: u64,
+    /// Held runs.
+    pub held: u64,
+}
+
+/// A run with the names that belong to it.
+#[derive(Clone, Debug)]
+pub struct RunView {
+    /// The run.
+    pub run: Run,
+    /// Its job's name.
+    pub job: String,
+    /// Its trigger's name; `None` if it was submitted.
+    pub trigger: Option<String>,
+}
+
+/// What became of one nominal time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tick {
+    /// The nominal time.
+    pub nominal: Timestamp,
+    /// What became of it.
+    pub disposition: Disposition,
+    /// Why, where it did not run.
+    pub reason: Option<Reason>,
+    /// The run it became.
+    pub run: Option<RunId>,
+    /// The trigger's name.
+    pub trigger: String,
+    /// The revision that decided.
+    pub revision: Revision,
+}
+
+/// What one asks why about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhySubject {
+    /// Why is, or is not, this job running?
+    Job(String),
+    /// Why is this run as it is?
+    Run(RunId),
+    /// What became of this job at that instant?
+    JobAt(String, Timestamp),
+}
+
+/// The answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Why {
+    /// One sentence.
+    pub answer: String,
+    /// The stored reason, where there is one.
+    pub reason: Option<Reason>,
+    /// The rule that said so.
+    pub rule: Option<String>,
+    /// The next nominal time of the job.
+    pub next: Option<Timestamp>,
+    /// What else is known, a line each.
+    pub facts: Vec<String>,
+}
+
+/// How the engine stands.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The daemon's node; `None` if no daemon answers.
+    pub node: Option<String>,
+    /// Whether the daemon starts nothing.
+    pub shadow: bool,
+    /// The program's version.
+    pub version: &'static str,
+    /// The engine's clock.
+    pub now: Timestamp,
+    /// Jobs in force.
+    pub jobs: usize,
+    /// Of them paused.
+    pub paused: usize,
+    /// How long the oldest due trigger or run has been due.
+    pub overdue: Duration,
+    /// Version and source of the zone table.
+    pub zones: (String, String),
+    /// The definitions served.
+    pub owner: String,
+}
+
+impl Engine {
+    /// All jobs in force, by name.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn jobs(&self) -> Result<Vec<JobView>, EngineError> {
+        let (rows, triggers) = self.store().jobs().await?;
+        let rows: Vec<JobRow> = rows.into_iter().filter(|r| !r.retired).collect();
+        let wanted: Vec<_> = rows.iter().map(|r| (r.id, r.revision)).collect();
+        let mut specs: BTreeMap<JobId, RevisionRow> =
+            self.store().definitions(&wanted).await?.into_iter().map(|d| (d.job, d)).collect();
+        let counts: BTreeMap<JobId, (u64, u64)> = self
+            .store()
+            .unfinished_counts()
+            .await?
+            .into_iter()
+            .map(|c| (c.job, (c.queued + c.leased, c.held)))
+            .collect();
+        let mut last = self.last_runs().await?;
+        let mut views = Vec::new();
+        for row in rows {
+            let Some(definition) = specs.remove(&row.id) else { continue };
+            let spec = Arc::new(read_spec(&definition)?);
+            let mine: Vec<_> = triggers.iter().filter(|t| t.job == row.id && t.live).cloned().collect();
+            let next = mine.iter().filter_map(|t| t.state.next_at).min();
+            let (active, held) = counts.get(&row.id).copied().unwrap_or_default();
+            views.push(JobView { last: last.remove(&row.id), row, spec, triggers: mine, next, active, held });
+        }
+        views.sort_by(|a, b| a.row.name.cmp(&b.row.name));
+        Ok(views)
+    }
+
+    /// The newest finished run of each job, as far back as the newest 10,000 go.
+    async fn last_runs(&self) -> Result<BTreeMap<JobId, Run>, EngineError> {
+        let newest = self.store().runs(RunFilter { limit: 10_000, ..RunFilter::default() }).await?;
+        let mut last: BTreeMap<JobId, Run> = BTreeMap::new();
+        for run in newest.into_iter().filter(Run::is_finished) {
+            last.entry(run.job).or_insert(run);
+        }
+        Ok(last)
+    }
+
+    /// The job of that name.
+    ///
+    /// # Errors
+    /// There is none, or the store cannot be read.
+    pub async fn job(&self, name: &str) -> Result<JobView, EngineError> {
+        match self.jobs().await?.into_iter().find(|j| j.row.name == name) {
+            Some(view) => Ok(view),
+            None => Err(EngineError::NoJob { name: name.to_owned(), nearest: self.nearest(name).await? }),
+        }
+    }
+
+    /// The revisions of a job's definition, oldest first.
+    ///
+    /// # Errors
+    /// There is no such job, or the store cannot be read.
+    pub async fn revisions(&self, name: &str) -> Result<Vec<RevisionRow>, EngineError> {
+        let id = self.job_id(name).await?;
+        Ok(self.store().revisions(id).await?)
+    }
+
+    /// Runs, newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn runs(&self, filter: RunFilter) -> Result<Vec<RunView>, EngineError> {
+        let runs = self.store().runs(filter).await?;
+        self.named(runs).await
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn run(&self, id: RunId) -> Result<Option<RunView>, EngineError> {
+        let run = self.store().run(id).await?;
+        Ok(self.named(run.into_iter().collect()).await?.pop())
+    }
+
+    async fn named(&self, runs: Vec<Run>) -> Result<Vec<RunView>, EngineError> {
+        let (jobs, triggers) = self.store().jobs().await?;
+        let jobs: BTreeMap<_, _> = jobs.into_iter().map(|j| (j.id, j.name)).collect();
+        let triggers: BTreeMap<_, _> = triggers.into_iter().map(|t| (t.id, t.name)).collect();
+        let view = |run: Run| RunView {
+            job: jobs.get(&run.job).cloned().unwrap_or_default(),
+            trigger: run.trigger.and_then(|t| triggers.get(&t).cloned()),
+            run,
+        };
+        Ok(runs.into_iter().map(view).collect())
+    }
+
+    async fn job_id(&self, name: &str) -> Result<JobId, EngineError> {
+        let (jobs, _) = self.store().jobs().await?;
+        match jobs.into_iter().find(|j| j.name == name) {
+            Some(job) => Ok(job.id),
+            None => Err(EngineError::NoJob { name: name.to_owned(), nearest: self.nearest(name).await? }),
+        }
+    }
+
+    /// What became of each nominal time of a job from `from` up to, not including, `to`: the past from the record,
+    /// what is to come as `pending`.
+    ///
+    /// # Errors
+    /// There is no such job, or the store cannot be read.
+    pub async fn ticks(&self, name: &str, from: Timestamp, to: Timestamp) -> Result<Vec<Tick>, EngineError> {
+        let id = self.job_id(name).await?;
+        let (jobs, triggers) = self.store().jobs().await?;
+        let row = jobs.into_iter().find(|j| j.id == id).expect("it was there a moment ago");
+        let names: BTreeMap<_, _> = triggers.iter().map(|t| (t.id, t.name.clone())).collect();
+        let name_of = |t| names.get(&t).cloned().unwrap_or_default();
+        let record = self.store().ticks(id, from, to).await?;
+        let mut ticks: Vec<Tick> = Vec::new();
+        for run in record.runs {
+            let Some(trigger) = run.trigger else { continue };
+            let (disposition, reason) = match run.state {
+                RunState::Finished { verdict: Verdict::Expired, reason, .. } => (Disposition::Expired, reason),
+                _ => (Disposition::Run, None),
+            };
+            let (nominal, revision) = (run.nominal, run.revision);
+            ticks.push(Tick { nominal, disposition, reason, run: Some(run.id), trigger: name_of(trigger), revision });
+        }
+        for skip in record.skips {
+            let times = skip.range.times().filter(|t| *t >= from && *t < to);
+            ticks.extend(times.take(TICKS_LISTED_MAX).map(|nominal| Tick {
+                nominal,
+                disposition: skip.range.disposition,
+                reason: skip.range.reason,
+                run: None,
+                trigger: name_of(skip.trigger),
+                revision: skip.revision,
+            }));
+        }
+        if !row.retired {
+            self.pending(&row, &triggers, from, to, &mut ticks).await?;
+        }
+        ticks.sort_by(|a, b| (a.nominal, &a.trigger).cmp(&(b.nominal, &b.trigger)));
+        ticks.truncate(TICKS_LISTED_MAX);
+        Ok(ticks)
+    }
+
+    /// Adds what lies beyond the cursors. A paused job's triggers have nothing to come until they are resumed.
+    async fn pending(
+        &self,
+        row: &JobRow,
+        triggers: &[TriggerRow],
+        from: Timestamp,
+        to: Timestamp,
+        ticks: &mut Vec<Tick>,
+    ) -> Result<(), EngineError> {
+        let job = self.definition(row.id, row.revision).await?;
+        for trigger in triggers.iter().filter(|t| t.job == row.id && t.live) {
+            let Some(When::Time(rule)) = job.triggers.iter().find(|t| t.name == trigger.name).map(|t| &t.when) else {
+                continue;
+            };
+            let before = Timestamp::from_micros(from.as_micros() - 1);
+            let mut at = trigger.state.cursor.max(before);
+            while ticks.len() < TICKS_LISTED_MAX {
+                let next = if fire::is_delay(rule) {
+                    trigger.state.next_at.filter(|next| *next > at)
+                } else {
+                    fire::next_after(rule, &trigger.state, at).unwrap_or(None)
+                };
+                let Some(next) = next.filter(|n| *n < to) else { break };
+                at = next;
+                let reason = row.paused.is_some().then_some(Reason::Paused);
+                ticks.push(Tick {
+                    nominal: next,
+                    disposition: Disposition::Pending,
+                    reason,
+                    run: None,
+                    trigger: trigger.name.clone(),
+                    revision: row.revision,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The next nominal times of a job, at most `count`, strictly after `after`.
+    ///
+    /// # Errors
+    /// There is no such job, or the store cannot be read.
+    pub async fn next(&self, name: &str, after: Timestamp, count: usize) -> Result<Vec<(Timestamp, String)>, EngineError> {
+        let view = self.job(name).await?;
+        let job = self.definition(view.row.id, view.row.revision).await?;
+        let mut times = Vec::new();
+        for row in &view.triggers {
+            let Some(When::Time(rule)) = job.triggers.iter().find(|t| t.name == row.name).map(|t| &t.when) else {
+                continue;
+            };
+            if fire::is_delay(rule) {
+                times.extend(row.state.next_at.filter(|n| *n > after).map(|n| (n, row.name.clone())));
+                continue;
+            }
+            let mut at = after.max(row.state.cursor);
+            for _ in 0..count {
+                let Some(next) = fire::next_after(rule, &row.state, at).unwrap_or(None) else { break };
+                times.push((next, row.name.clone()));
+                at = next;
+            }
+        }
+        times.sort();
+        times.truncate(count);
+        Ok(times)
+    }
+
+    /// A compiled definition, loaded if it is not at hand.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn definition(&self, job: JobId, revision: Revision) -> Result<Arc<Job>, EngineError> {
+        if let Some(found) = self.definitions().job(job, revision) {
+            return Ok(found);
+        }
+        self.load(&BTreeSet::from([(job, revision)])).await?;
+        self.definitions().job(job, revision).ok_or_else(|| EngineError::NoJob { name: String::new(), nearest: None })
+    }
+
+    /// How the engine stands.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn status(&self) -> Result<Status, EngineError> {
+        let (jobs, _) = self.store().jobs().await?;
+        let jobs: Vec<_> = jobs.into_iter().filter(|j| !j.retired).collect();
+        let now = self.clock().now();
+        let due = self.store().earliest_due().await?;
+        let daemon = self.daemon();
+        Ok(Status {
+            node: daemon.as_ref().map(|d| d.node.clone()),
+            shadow: daemon.as_ref().is_some_and(|d| d.shadow),
+            version: env!("CARGO_PKG_VERSION"),
+            now,
+            jobs: jobs.len(),
+            paused: jobs.iter().filter(|j| j.paused.is_some()).count(),
+            overdue: due.map_or(Duration::ZERO, |due| now.since(due)),
+            zones: (self.zones().version().to_owned(), self.zones().source().to_owned()),
+            owner: daemon.map(|d| d.owner).unwrap_or_default(),
+        })
+    }
+
+    /// The one answer to "why (not)?".
+    ///
+    /// # Errors
+    /// There is no such job or run, or the store cannot be read.
+    pub async fn why(&self, subject: WhySubject) -> Result<Why, EngineError> {
+        match subject {
+            WhySubject::Run(id) => {
+                let view = self.run(id).await?.ok_or_else(|| EngineError::NoRun(id.to_string()))?;
+                self.why_run(&view).await
+            }
+            WhySubject::Job(name) => self.why_job(&name).await,
+            WhySubject::JobAt(name, at) => self.why_at(&name, at).await,
+        }
+    }
+
+    async fn why_job(&self, name: &str) -> Result<Why, EngineError> {
+        let view = self.job(name).await?;
+        let now = self.clock().now();
+        let unfinished = RunFilter { job: Some(view.row.id), unfinished: true, limit: 100, ..RunFilter::default() };
+        let current = self.runs(unfinished).await?.into_iter().find(|r| !r.run.is_finished());
+        let mut why = match (&view.row.paused, &current, view.next) {
+            (Some(pause), ..) => Why {
+                answer: format!("{name} does not fire: it has been paused since {} ({})", pause.since, pause.reason),
+                reason: Some(Reason::Paused),
+                rule: Some(format!("punctual resume {name} lets it fire again")),
+                ..Why::default()
+            },
+            (None, Some(run), _) => self.why_run(run).await?,
+            (None, None, Some(next)) => Why {
+                answer: format!("{name} is not running; it runs next at {next}, {} from now", length(next.since(now))),
+                ..Why::default()
+            },
+            (None, None, None) => Why {
+                answer: format!("{name} has nothing to come: no trigger of it has a next time"),
+                reason: Some(Reason::Ended),
+                ..Why::default()
+            },
+        };
+        why.next = view.next;
+        why.facts.extend(view.spec.triggers.iter().map(|t| format!("trigger {}: {}", t.identity(), rule_text(&t.rule))));
+        if view.row.failures > 0 {
+            why.facts.push(format!("its last {} runs ended badly", view.row.failures));
+        }
+        if let Some(last) = &view.last {
+            why.facts.push(format!("its last run {} {}", last.id, told(last)));
+        }
+        Ok(why)
+    }
+
+    async fn why_run(&self, view: &RunView) -> Result<Why, EngineError> {
+        let run = &view.run;
+        let now = self.clock().now();
+        let job = self.definition(run.job, run.revision).await?;
+        let name = &view.job;
+        let mut why = Why::default();
+        why.answer = match &run.state {
+            RunState::Queued { due } if *due > now && !run.attempts.is_empty() => {
+                why.rule = Some(format!("retryPolicy: retry {} of {}", run.retries, job.retry.retries_max));
+                format!("run {} of {name} waits until {due} to be tried again", run.id)
+            }
+            RunState::Queued { due } if *due > now => {
+                why.rule = Some("jitter, or the spread of a catch-up".into());
+                format!("run {} of {name} is due at {due}", run.id)
+            }
+            RunState::Queued { .. } => {
+                why.rule = Some("the slots of the node".into());
+                let daemon = self.daemon().is_some();
+                let cause = if daemon { "every slot of the node is taken" } else { "no daemon is running" };
+                format!("run {} of {name} waits in queue {}: {cause}", run.id, run.queue)
+            }
+            RunState::Held(Hold::Overlap) => {
+                why.reason = Some(Reason::Overlap);
+                why.rule = Some(format!("overlap: {}", overlap(&job)));
+                format!("run {} of {name} waits for an earlier run of the job to end", run.id)
+            }
+            RunState::Held(Hold::Lost) => {
+                why.rule = Some("onLost: hold".into());
+                format!("run {} of {name} lost its daemon and waits for a person: cancel it, or retry it", run.id)
+            }
+            RunState::Leased(lease) => {
+                let since = lease.started.unwrap_or(lease.since);
+                format!("run {} of {name} has been running since {since}, for {}", run.id, length(now.since(since)))
+            }
+            RunState::Finished { reason, .. } => {
+                why.reason = *reason;
+                why.rule = reason.map(|r| rule_of(r, &job));
+                format!("run {} of {name} {}", run.id, told(run))
+            }
+        };
+        if why.rule.is_none() && run.attempts.last().is_some_and(|a| a.outcome == punctual_core::attempt::Outcome::Timeout) {
+            why.rule = job.timeout.map(|t| format!("timeout: {}", length(t)));
+        }
+        why.facts.push(match &view.trigger {
+            Some(trigger) => format!("fired by trigger {trigger} for {}", run.nominal),
+            None => format!("submitted at {} with key {}", run.nominal, run.key),
+        });
+        for attempt in &run.attempts {
+            let mut line = format!("attempt {}: {}", attempt.number, attempt.outcome.as_str());
+            if let Some(code) = attempt.exit.code {
+                line.push_str(&format!(", exit code {code}"));
+            }
+            if let Some(signal) = attempt.exit.signal {
+                line.push_str(&format!(", signal {signal}"));
+            }
+            if let Some(started) = attempt.started {
+                line.push_str(&format!(", after {}", length(attempt.finished.since(started))));
+            }
+            if let Some(reason) = &attempt.exit.reason {
+                line.push_str(&format!(": {reason}"));
+            }
+            why.facts.push(line);
+        }
+        let (_, triggers) = self.store().jobs().await?;
+        why.next = triggers.iter().filter(|t| t.job == run.job && t.live).filter_map(|t| t.state.next_at).min();
+        Ok(why)
+    }
+
+    async fn why_at(&self, name: &str, at: Timestamp) -> Result<Why, EngineError> {
+        let end = at.saturating_add(Duration::from_secs(1));
+        let ticks = self.ticks(name, at, end).await?;
+        let view = self.jobs().await?.into_iter().find(|j| j.row.name == name);
+        let next = view.as_ref().and_then(|v| v.next);
+        let Some(tick) = ticks.first() else {
+            let mut why = Why {
+                answer: format!("{name} has no nominal time at {at}"),
+                next,
+                ..Why::default()
+            };
+            if let Some(view) = view {
+                let job = self.definition(view.row.id, view.row.revision).await?;
+                for trigger in &job.triggers {
+                    if let When::Time(rule) = &trigger.when
+                        && let Err(because) = rule.schedule.matches(at)
+                    {
+                        why.facts.push(format!("trigger {}: {because}", trigger.name));
+                    }
+                }
+            }
+            return Ok(why);
+        };
+        if let Some(run) = tick.run
+            && let Some(view) = self.run(run).await?
+        {
+            return self.why_run(&view).await;
+        }
+        let job = match view {
+            Some(view) => self.definition(view.row.id, tick.revision).await?,
+            None => return Ok(Why { answer: format!("{name} has been removed"), ..Why::default() }),
+        };
+        let answer = match (tick.disposition, tick.reason) {
+            (Disposition::Pending, _) => format!("{name} has not come to {} yet", tick.nominal),
+            (Disposition::Coalesced, _) => {
+                format!("{name} missed {}, and a newer occurrence ran in its place", tick.nominal)
+            }
+            (disposition, Some(reason)) => {
+                format!("{name} did not run for {}: {} ({})", tick.nominal, disposition.as_str(), reason.as_str())
+            }
+            (disposition, None) => format!("{name} did not run for {}: {}", tick.nominal, disposition.as_str()),
+        };
+        let rule = match tick.disposition {
+            Disposition::Coalesced => Some("catchUp: latest".into()),
+            _ => tick.reason.map(|r| rule_of(r, &job)),
+        };
+        let facts = vec![format!("decided by trigger {} under revision {}", tick.trigger, tick.revision.0)];
+        Ok(Why { answer, reason: tick.reason, rule, next, facts })
+    }
+}
+
+fn read_spec(row: &RevisionRow) -> Result<JobSpec, EngineError> {
+    let corrupt = |why: String| {
+        let at = format!("revision {} of job {}", row.revision.0, row.job.0);
+        EngineError::Store(punctual_store::StoreError::Corrupt(format!("{at}: {why}")))
+    };
+    let json = serde_json::from_str(&row.definition).map_err(|e| corrupt(e.to_string()))?;
+    JobSpec::from_json(&json).map_err(|e| corrupt(e))
+}
+
+/// A trigger's rule, as it is written.
+pub fn rule_text(rule: &RuleSpec) -> String {
+    match rule {
+        RuleSpec::Cron { expression, time_zone, .. } => format!("{expression} ({time_zone})"),
+        RuleSpec::Every { interval, pace: Pace::FixedRate, .. } => format!("every {}", format_duration(*interval)),
+        RuleSpec::Every { interval, .. } => format!("{} after the last run's end", format_duration(*interval)),
+        RuleSpec::At(at) => format!("at {at}"),
+        RuleSpec::Boot => "@reboot".into(),
+        RuleSpec::After { job, .. } => format!("after {job}"),
+    }
+}
+
+/// How a finished run ended, as the rest of a sentence.
+fn told(run: &Run) -> String {
+    let RunState::Finished { at, verdict, reason } = &run.state else { return "has not ended".into() };
+    let because = reason.map(|r| format!(" ({})", r.as_str())).unwrap_or_default();
+    match verdict {
+        Verdict::Success => format!("succeeded at {at}"),
+        Verdict::Failed => format!("failed at {at} after {} attempts", run.attempts.len()),
+        Verdict::Timeout => format!("ran out of time at {at}"),
+        Verdict::Cancelled => format!("was cancelled at {at}"),
+        Verdict::Lost => format!("was lost with its daemon, found at {at}"),
+        Verdict::Expired => format!("expired at {at}{because}"),
+        Verdict::Shadow => format!("would have started at {at}; the daemon runs in shadow and starts nothing"),
+    }
+}
+
+/// The rule of the definition behind a reason.
+fn rule_of(reason: Reason, job: &Job) -> String {
+    let catch_up = job.triggers.first().map(|t| t.catch_up).unwrap_or_default();
+    match reason {
+        Reason::Overlap => format!("overlap: {}", overlap(job)),
+        Reason::StartDeadline => {
+            format!("startDeadline: {}", job.start_deadline.map_or_else(|| "none".into(), length))
+        }
+        Reason::CatchUpNone => "catchUp: none".into(),
+        Reason::CatchUpWindow => format!("catchUp.window: {}", length(catch_up.window)),
+        Reason::CatchUpCount => format!("catchUp.maxCount: {}", catch_up.count_max),
+        Reason::Calendar => "the trigger's calendar".into(),
+        Reason::Paused => "the job was paused".into(),
+        Reason::Ended => "the trigger's end, or its maxRuns".into(),
+        other => other.as_str().to_owned(),
+    }
+}
+
+fn overlap(job: &Job) -> &'static str {
+    use punctual_core::job::Overlap;
+    match job.overlap {
+        Overlap::Skip => "skip",
+        Overlap::QueueOne => "queue-one",
+        Overlap::QueueAll => "queue-all",
+        Overlap::CancelRunning => "cancel-running",
+        Overlap::Allow => "allow",
+    }
+}
+
+fn length(duration: Duration) -> String {
+    // Below a second the digits would say more than anybody asks.
+    let rounded = if duration >= Duration::from_secs(1) { Duration::from_secs(duration.as_secs()) } else { duration };
+    format_duration(Duration::from_millis(u64::try_from(rounded.as_millis()).unwrap_or(u64::MAX)))
+}

@@ -1,0 +1,57 @@
+//! `punctual cancel`: end a run, or all unfinished runs of a job.
+
+use crate::client::{Client, path, query};
+use crate::commands::runs::table;
+use crate::commands::subject::Subject;
+use crate::data::Data;
+use crate::failure::{Failure, Format, OK, finish, json, print, remark};
+use crate::terminal::Screen;
+use punctual_server::dto::RunDto;
+use serde_json::json as empty;
+use std::process::ExitCode;
+
+/// End a run, or all unfinished runs of a job
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  punctual cancel 01kb0q4v80
+  punctual cancel backup
+
+A run that is under way is told to end: TERM to its processes, KILL after its grace.")]
+pub struct Args {
+    /// A run's id or its beginning, `last`, or a job
+    #[arg(value_name = "RUN|JOB")]
+    subject: String,
+    #[command(flatten)]
+    data: Data,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Cancels.
+pub fn run(args: Args) -> ExitCode {
+    finish(args.format, cancel(&args))
+}
+
+fn cancel(args: &Args) -> Result<u8, Failure> {
+    let client = Client::open(&args.data)?;
+    let runs = match Subject::find(&client, &args.subject)? {
+        Subject::Run(run) => vec![*run],
+        Subject::Job(job) => {
+            let parameters =
+                [("job", Some(job.name.as_str())), ("unfinished", Some("true")), ("limit", Some("10000"))];
+            client.get(&query("/v1/runs", &parameters))?
+        }
+    };
+    let mut cancelled = Vec::new();
+    for run in &runs {
+        let now: RunDto = client.post(&path(&["v1", "runs", &run.id, "cancel"]), &empty!({}))?;
+        cancelled.push(now);
+    }
+    match args.format {
+        Format::Json => print(json(&cancelled)),
+        Format::Table if cancelled.is_empty() => remark(format!("{} has no unfinished run", args.subject)),
+        Format::Table => print(table(&cancelled, client.now()).render(Screen::stdout())),
+    }
+    Ok(OK)
+}

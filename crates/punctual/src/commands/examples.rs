@@ -1,0 +1,61 @@
+//! Jobs and runs for tests of what is printed.
+
+use punctual_core::time::Timestamp;
+use punctual_server::dto::{AttemptDto, Instant, JobDto, RunDto, TriggerDto};
+use serde_json::json;
+
+/// 2026-11-24T09:00:00Z.
+pub const NOW: Timestamp = Timestamp::from_secs(1_795_510_800);
+
+/// So many seconds after [`NOW`].
+pub fn after(secs: i64) -> Instant {
+    Instant(Timestamp::from_secs(NOW.as_secs() + secs))
+}
+
+/// A run that succeeded at its first attempt, two hours ago.
+pub fn run() -> RunDto {
+    RunDto {
+        id: "01kbw6qc00c4t0v5d7qk2rj3xm".to_owned(),
+        job: "backup".to_owned(),
+        trigger: Some("nightly".to_owned()),
+        key: "nightly:2026-11-24T07:00:00Z".to_owned(),
+        nominal_time: after(-7200),
+        due_time: after(-7200),
+        state: "finished".to_owned(),
+        verdict: Some("success".to_owned()),
+        reason: None,
+        attempts: vec![AttemptDto {
+            number: 1,
+            started_at: Some(after(-7200)),
+            finished_at: Some(after(-7110)),
+            outcome: Some("success".to_owned()),
+            exit_code: Some(0),
+            start_delay_us: Some(1_200),
+            node: Some("0000000000000000000000000000000a".to_owned()),
+            ..AttemptDto::default()
+        }],
+    }
+}
+
+/// An active job, due in 192 seconds, whose last run is [`run`].
+pub fn job() -> JobDto {
+    JobDto {
+        name: "backup".to_owned(),
+        revision: 3,
+        paused: None,
+        retired: false,
+        owner: Some("jobs.yaml".to_owned()),
+        failures: 0,
+        next_time: Some(after(192)),
+        active_runs: 0,
+        held_runs: 0,
+        last_run: Some(run()),
+        triggers: vec![TriggerDto {
+            name: "nightly".to_owned(),
+            next_time: Some(after(192)),
+            cursor: after(-7200),
+            fired: 41,
+        }],
+        definition: json!({"name": "backup", "run": "pg_dump shop", "overlap": "skip"}),
+    }
+}

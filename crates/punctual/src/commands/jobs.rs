@@ -1,0 +1,71 @@
+//! `punctual jobs`: all jobs.
+
+use crate::client::Client;
+use crate::data::Data;
+use crate::failure::{Failure, Format, OK, finish, json, print};
+use crate::table::{Cell, Table, Tone};
+use crate::terminal::Screen;
+use crate::when::utc;
+use punctual_server::dto::JobDto;
+use std::process::ExitCode;
+
+/// List all jobs
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  punctual jobs
+  punctual jobs --retired --format json")]
+pub struct Args {
+    #[command(flatten)]
+    data: Data,
+    /// List the jobs that were removed from the definitions, too
+    #[arg(long)]
+    retired: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Lists the jobs.
+pub fn run(args: Args) -> ExitCode {
+    finish(args.format, list(&args))
+}
+
+fn list(args: &Args) -> Result<u8, Failure> {
+    let client = Client::open(&args.data)?;
+    let mut jobs: Vec<JobDto> = client.get("/v1/jobs")?;
+    jobs.retain(|job| args.retired || !job.retired);
+    match args.format {
+        Format::Json => print(json(&jobs)),
+        Format::Table => print(table(&jobs).render(Screen::stdout())),
+    }
+    Ok(OK)
+}
+
+fn table(jobs: &[JobDto]) -> Table {
+    let mut table = Table::new(&["JOB", "STATE", ">REV", "NEXT", ">ACTIVE", ">HELD", ">FAILURES", "OWNER"]);
+    for job in jobs {
+        table.row([
+            job.name.as_str().into(),
+            state(job),
+            job.revision.to_string().into(),
+            job.next_time.map_or_else(|| Cell::toned("-", Tone::Dim), |next| utc(next.0).into()),
+            count(job.active_runs),
+            count(job.held_runs),
+            count(job.failures as usize),
+            job.owner.as_deref().unwrap_or("").into(),
+        ]);
+    }
+    table
+}
+
+fn count(number: usize) -> Cell {
+    Cell::toned(number.to_string(), if number == 0 { Tone::Dim } else { Tone::Plain })
+}
+
+fn state(job: &JobDto) -> Cell {
+    match (&job.paused, job.retired) {
+        (_, true) => Cell::toned("retired", Tone::Dim),
+        (Some(_), _) => Cell::toned("paused", Tone::Busy),
+        _ => Cell::toned("active", Tone::Good),
+    }
+}

@@ -1,0 +1,67 @@
+//! `punctual resume`: let paused jobs fire again.
+
+use crate::client::{Client, path};
+use crate::data::Data;
+use crate::failure::{Failure, Format, OK, finish, json, print, remark};
+use crate::when::{relative, utc};
+use punctual_core::time::Timestamp;
+use punctual_server::dto::{JobDto, ResumeDto};
+use std::process::ExitCode;
+
+/// Let paused jobs fire again
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  punctual resume backup
+  punctual resume backup --catch-up    also run what was missed, by the job's catch-up policy
+  punctual resume --all")]
+pub struct Args {
+    /// The jobs
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "JOB")]
+    jobs: Vec<String>,
+    /// All paused jobs
+    #[arg(long)]
+    all: bool,
+    /// Run what was missed meanwhile, by each job's catch-up policy
+    #[arg(long)]
+    catch_up: bool,
+    #[command(flatten)]
+    data: Data,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Resumes.
+pub fn run(args: Args) -> ExitCode {
+    finish(args.format, resume(&args))
+}
+
+fn resume(args: &Args) -> Result<u8, Failure> {
+    let client = Client::open(&args.data)?;
+    let names = if args.all {
+        let jobs: Vec<JobDto> = client.get("/v1/jobs")?;
+        jobs.into_iter().filter(|job| job.paused.is_some() && !job.retired).map(|job| job.name).collect()
+    } else {
+        args.jobs.clone()
+    };
+    let mut resumed: Vec<JobDto> = Vec::new();
+    for name in &names {
+        let body = ResumeDto { catch_up: args.catch_up };
+        resumed.push(client.post(&path(&["v1", "jobs", name, "resume"]), &body)?);
+    }
+    match args.format {
+        Format::Json => print(json(&resumed)),
+        Format::Table if resumed.is_empty() => remark("no job is paused"),
+        Format::Table => print(resumed.iter().map(|job| told(job, client.now())).collect::<String>()),
+    }
+    Ok(OK)
+}
+
+fn told(job: &JobDto, now: Timestamp) -> String {
+    match job.next_time {
+        Some(next) => {
+            format!("resumed {}: next {} ({})\n", job.name, utc(next.0), relative(next.0, now))
+        }
+        None => format!("resumed {}: no time of its own\n", job.name),
+    }
+}

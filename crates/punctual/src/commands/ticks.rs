@@ -1,0 +1,77 @@
+//! `punctual ticks`: what became of each nominal time.
+
+use crate::client::{Client, path, query};
+use crate::commands::runs::ID_SHOWN;
+use crate::data::Data;
+use crate::failure::{Failure, Format, OK, finish, json, print};
+use crate::table::{Cell, Table, Tone};
+use crate::terminal::Screen;
+use crate::when::utc;
+use punctual_server::dto::TickDto;
+use std::process::ExitCode;
+
+/// List a job's nominal times, and what became of each
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  punctual ticks backup
+  punctual ticks backup --from 2026-11-24T00:00:00Z --to 2026-11-25T00:00:00Z
+  punctual ticks backup --from 6h --format json
+
+The past is read from the record, with the trigger and the revision that decided. Each nominal time has
+exactly one disposition: run, skipped, coalesced, expired, or pending.")]
+pub struct Args {
+    /// The job
+    job: String,
+    /// From here on: an instant, or a duration ago
+    #[arg(long, value_name = "WHEN", default_value = "1d")]
+    from: String,
+    /// Up to here, not included
+    #[arg(long, value_name = "WHEN", default_value = "now")]
+    to: String,
+    #[command(flatten)]
+    data: Data,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Lists the ticks.
+pub fn run(args: Args) -> ExitCode {
+    finish(args.format, list(&args))
+}
+
+fn list(args: &Args) -> Result<u8, Failure> {
+    let client = Client::open(&args.data)?;
+    let parameters = [("from", Some(args.from.as_str())), ("to", Some(args.to.as_str()))];
+    let ticks: Vec<TickDto> = client.get(&query(&path(&["v1", "jobs", &args.job, "ticks"]), &parameters))?;
+    match args.format {
+        Format::Json => print(json(&ticks)),
+        Format::Table => print(table(&ticks).render(Screen::stdout())),
+    }
+    Ok(OK)
+}
+
+fn table(ticks: &[TickDto]) -> Table {
+    let mut table = Table::new(&["NOMINAL", "DISPOSITION", "REASON", "RUN", "TRIGGER", ">REV"]);
+    for tick in ticks {
+        let run = tick.run_id.as_deref().map_or("", |id| id.get(..ID_SHOWN).unwrap_or(id));
+        table.row([
+            utc(tick.nominal_time.0).into(),
+            Cell::toned(&tick.disposition, tone(&tick.disposition)),
+            tick.reason.as_deref().unwrap_or("").into(),
+            Cell::toned(run, Tone::Dim),
+            tick.trigger.as_str().into(),
+            tick.revision.to_string().into(),
+        ]);
+    }
+    table
+}
+
+fn tone(disposition: &str) -> Tone {
+    match disposition {
+        "run" => Tone::Good,
+        "expired" => Tone::Bad,
+        "pending" => Tone::Dim,
+        _ => Tone::Busy,
+    }
+}

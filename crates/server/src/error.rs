@@ -1,0 +1,70 @@
+//! One shape for every refusal: a status and `{"error": {code, message, hint}}`.
+
+use crate::control::{ControlError, ControlErrorKind};
+use crate::dto::{ErrorBodyDto, ErrorDto};
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use punctual_core::error::{Code, Diagnostic};
+
+/// No job has that name.
+pub const NO_JOB: Code = Code("API002");
+/// No run has that id.
+pub const NO_RUN: Code = Code("API003");
+/// More than one run's id begins so.
+pub const AMBIGUOUS_RUN: Code = Code("API004");
+/// The body cannot be read.
+pub const BAD_BODY: Code = Code("API005");
+/// The body is larger than is read.
+pub const BODY_TOO_LARGE: Code = Code("API006");
+/// The answer was not ready in time.
+pub const TOO_SLOW: Code = Code("API007");
+/// There is nothing at that path.
+pub const NO_PATH: Code = Code("API008");
+/// A parameter of the query cannot be read.
+pub const BAD_QUERY: Code = Code("API009");
+/// An attempt's log cannot be read.
+pub const NO_LOG: Code = Code("API010");
+
+/// A refusal.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: Code,
+    message: String,
+    hint: Option<String>,
+}
+
+impl ApiError {
+    /// A refusal with that status.
+    pub fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), hint: None }
+    }
+
+    /// The same with what to do instead.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl From<ControlError> for ApiError {
+    fn from(error: ControlError) -> Self {
+        let status = match error.kind {
+            ControlErrorKind::NoJob | ControlErrorKind::NoRun => StatusCode::NOT_FOUND,
+            ControlErrorKind::Refused => StatusCode::UNPROCESSABLE_ENTITY,
+            ControlErrorKind::Conflict => StatusCode::CONFLICT,
+            ControlErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let Diagnostic { code, message, detail, hint, .. } = error.diagnostic;
+        let message = detail.into_iter().fold(message, |text, detail| format!("{text}: {detail}"));
+        Self { status, code, message, hint }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let error = ErrorBodyDto { code: self.code.to_string(), message: self.message, hint: self.hint };
+        (self.status, Json(ErrorDto { error })).into_response()
+    }
+}

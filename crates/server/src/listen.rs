@@ -1,0 +1,175 @@
+//! Serving the router on a Unix socket, from a thread of its own: requests never delay a firing.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use punctual_core::error::{Code, Diagnostic};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+
+/// Somebody answers on the socket already.
+const SOCKET_TAKEN: Code = Code("API011");
+/// The socket cannot be made.
+const SOCKET_FAILED: Code = Code("API012");
+/// Further connections wait.
+const CONNECTIONS_MAX: usize = 64;
+/// How long a client may take for the head of a request.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long requests under way are waited for at the end.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
+/// Unix sockets have at most 108 bytes of path.
+const PATH_BYTES_MAX: usize = 100;
+
+/// A router that is being served. Dropping it stops the service and removes the socket.
+#[derive(Debug)]
+pub struct Listening {
+    path: PathBuf,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        // Removed first: who comes now finds no socket, rather than one that closes on him.
+        let _ = fs::remove_file(&self.path);
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Serves `router` on a new socket at `path`, which only this user may open.
+///
+/// A socket that a dead process left is replaced. One on which somebody answers is not.
+///
+/// # Errors
+/// Somebody answers there, something else than a socket is there, or it cannot be made.
+pub fn serve_unix(path: &Path, router: Router) -> Result<Listening, Diagnostic> {
+    let failed = |why: io::Error| {
+        Diagnostic::error(SOCKET_FAILED, format!("the socket {} cannot be made", path.display()))
+            .detail(why.to_string())
+            .hint("is the data directory there, on a local disk, and writable?")
+    };
+    refuse_living(path)?;
+    let listener = bind(path).map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let (stop, stopped) = watch::channel(false);
+    let thread = std::thread::Builder::new()
+        .name("http".to_owned())
+        .spawn(move || runtime.block_on(accept(listener, router, stopped)))
+        .map_err(failed)?;
+    Ok(Listening { path: path.to_owned(), stop, thread: Some(thread) })
+}
+
+fn refuse_living(path: &Path) -> Result<(), Diagnostic> {
+    let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
+    if !there.file_type().is_socket() {
+        let message = format!("{} is there and is not a socket", path.display());
+        return Err(Diagnostic::error(SOCKET_FAILED, message).hint("move it away"));
+    }
+    match connect_unix(path) {
+        Ok(_) => {
+            let message = format!("a daemon already answers on {}", path.display());
+            Err(Diagnostic::error(SOCKET_TAKEN, message)
+                .hint("stop it first, or give this one another directory with --data"))
+        }
+        Err(_) => Ok(()),
+    }
+}
+
+/// Binds under a name of its own and renames: nobody finds a socket that does not answer yet, and the mode is
+/// right from the first moment.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    let own = path.with_extension("sock.new");
+    match fs::remove_file(&own) {
+        Err(why) if why.kind() != ErrorKind::NotFound => return Err(why),
+        _ => {}
+    }
+    let before = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o177));
+    let bound = reachable(&own).and_then(|(address, _directory)| UnixListener::bind(address));
+    rustix::process::umask(before);
+    let listener = bound?;
+    listener.set_nonblocking(true)?;
+    fs::rename(&own, path)?;
+    Ok(listener)
+}
+
+/// Connects to the socket at `path`, however long the path is.
+///
+/// # Errors
+/// Nobody answers there, or it may not be opened.
+pub fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    let (address, _directory) = reachable(path)?;
+    UnixStream::connect(address)
+}
+
+/// A short way to `path`, good while the file beside it is open: through the open directory if the path is too long.
+fn reachable(path: &Path) -> io::Result<(PathBuf, Option<fs::File>)> {
+    use std::os::fd::AsRawFd;
+    if path.as_os_str().len() <= PATH_BYTES_MAX {
+        return Ok((path.to_owned(), None));
+    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "the path is too long for a socket"));
+    };
+    let directory = fs::File::open(parent)?;
+    let short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
+    Ok((short, Some(directory)))
+}
+
+async fn accept(listener: UnixListener, router: Router, mut stopped: watch::Receiver<bool>) {
+    let listener = tokio::net::UnixListener::from_std(listener).expect("the listener is non-blocking");
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    while !*stopped.borrow() {
+        let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
+        let accepted = tokio::select! {
+            _ = stopped.changed() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let served = serve_connection(stream, router.clone(), stopped.clone());
+                tokio::spawn(async move {
+                    served.await;
+                    drop(slot);
+                });
+            }
+            // Out of descriptors: the listener stays ready, so wait a little rather than spin.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    let all = u32::try_from(CONNECTIONS_MAX).expect("a small number");
+    let _ = tokio::time::timeout(DRAIN_TIME_MAX, slots.acquire_many(all)).await;
+}
+
+async fn serve_connection(
+    stream: tokio::net::UnixStream,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) {
+    use tower::ServiceExt;
+    let service = TowerToHyperService::new(router.map_request(|r: Request<Incoming>| r.map(Body::new)));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    // A client that broke off is nobody's error.
+    let _ = connection.await;
+}

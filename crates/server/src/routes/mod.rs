@@ -1,0 +1,6 @@
+//! What answers each path. Handlers read, ask the engine, and shape; they decide nothing.
+
+pub mod jobs;
+pub mod log;
+pub mod runs;
+pub mod status;
