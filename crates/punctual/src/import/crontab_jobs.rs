@@ -15,6 +15,7 @@ pub fn jobs(crontabs: Vec<(String, Crontab)>, machine: &Machine, start: Start) -
     let mut names = Names::default();
     let mut mails = Mails { sendmail: machine.sendmail.as_deref(), said: Vec::new() };
     let mut jobs: Vec<(String, Pairs)> = Vec::new();
+    let zone = machine.time_zone.as_deref().unwrap_or("UTC");
     for (file, crontab) in &crontabs {
         out.errors.extend(crontab.errors.iter().cloned());
         out.warnings.extend(crontab.warnings.iter().cloned());
@@ -23,7 +24,7 @@ pub fn jobs(crontabs: Vec<(String, Crontab)>, machine: &Machine, start: Start) -
             out.jobs.push(json_of(&name, entry, several.then_some(file.as_str())));
             let notify = mails.notify(file, entry, &mut out.warnings);
             let title = format!("{file}, line {}: {}", entry.at.number, entry.at.text.trim());
-            jobs.push((title, definition(name, entry, notify, start)));
+            jobs.push((title, definition(name, entry, notify, zone, start)));
         }
     }
     if machine.time_zone.is_none() {
@@ -33,7 +34,7 @@ pub fn jobs(crontabs: Vec<(String, Crontab)>, machine: &Machine, start: Start) -
         );
     }
     let files: Vec<&str> = crontabs.iter().map(|(file, _)| file.as_str()).collect();
-    out.yaml = document(&files, jobs, machine.time_zone.as_deref().unwrap_or("UTC"), &out.errors, start);
+    out.yaml = document(&files, jobs, zone, &out.errors, start);
     out
 }
 
@@ -62,7 +63,7 @@ fn env<'e>(entry: &'e Entry, name: &str) -> Option<&'e str> {
     entry.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
-fn definition(name: String, entry: &Entry, notify: Option<Value>, start: Start) -> Pairs {
+fn definition(name: String, entry: &Entry, notify: Option<Value>, zone: &str, start: Start) -> Pairs {
     let mut job: Pairs = vec![("name".to_owned(), Value::Text(name))];
     let mut put = |key: &str, value: Value| job.push((key.to_owned(), value));
     if start == Start::Paused {
@@ -86,19 +87,22 @@ fn definition(name: String, entry: &Entry, notify: Option<Value>, start: Start) 
     if let Some(home) = env(entry, "HOME") {
         put("workingDirectory", literal(home));
     }
-    put("env", variables(entry));
+    put("env", variables(entry, zone));
     if let Some(notify) = notify {
         put("notify", notify);
     }
     job
 }
 
-/// The environment: first what cron gives where the crontab is silent.
-fn variables(entry: &Entry) -> Value {
-    let silent = [("PATH", "/usr/bin:/bin"), ("SHELL", "/bin/sh")].map(|(n, v)| (n.to_owned(), v.to_owned()));
-    let silent = silent.into_iter().filter(|(name, _)| env(entry, name).is_none());
-    let given = entry.env.iter().filter(|(name, _)| is_carried(name)).cloned();
-    Value::Map(silent.chain(given).map(|(name, value)| (name, literal(&value))).collect())
+/// The environment: first what cron gives where the crontab is silent. `CRON_TZ` moves the schedule alone, so that the
+/// job keeps the machine's zone.
+fn variables(entry: &Entry, zone: &str) -> Value {
+    let silent = [("PATH", "/usr/bin:/bin"), ("SHELL", "/bin/sh")];
+    let moved = entry.zone.as_ref().map(|_| ("TZ", zone));
+    let silent = silent.into_iter().chain(moved).filter(|(name, _)| env(entry, name).is_none());
+    let given = entry.env.iter().filter(|(name, _)| is_carried(name));
+    let given = given.map(|(name, value)| (name.as_str(), value.as_str()));
+    Value::Map(silent.chain(given).map(|(name, value)| (name.to_owned(), literal(value))).collect())
 }
 
 /// Whether a job's environment can have a variable of this name: LOGNAME and USER are those of the user.
@@ -300,7 +304,8 @@ mod tests {
             ("HOME", "/srv/${x}"),
             ("MAILTO", "ops@example.com"),
             ("PATH", "/usr/bin:/bin"),
-            ("SHELL", "/bin/bash")
+            ("SHELL", "/bin/bash"),
+            ("TZ", "Europe/Vienna")
         ]);
         let RuleSpec::Cron { expression, time_zone, .. } = &job.triggers[0].rule else { panic!("a cron rule") };
         assert_eq!((expression.as_str(), time_zone.as_str()), ("30 4 */2 * +mon", "Asia/Tokyo"));

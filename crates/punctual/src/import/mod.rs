@@ -14,7 +14,7 @@ pub mod k8s_jobs;
 pub mod machine;
 mod manifest;
 pub mod name;
-mod rule;
+pub(crate) mod rule;
 mod setting;
 pub mod text;
 pub mod yaml;

@@ -2,7 +2,7 @@
 
 use super::{BAD_FIELD, NEVER_RUNS, NOT_A_LINE, READ_OTHERWISE};
 use punctual_core::cron::{self, Cron, CronError, Dialect, Parsed};
-use punctual_core::error::{Code, Diagnostic, Origin};
+use punctual_core::error::{Diagnostic, Origin};
 
 /// The schedule of an entry.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +123,7 @@ fn standard(text: &str) -> String {
 
 fn refused(error: &CronError, origin: &Origin) -> Diagnostic {
     let diagnostic = error.diagnostic(Some(origin.clone()));
-    if error.code == Code("CRN004") {
+    if error.code.0 == "CRN004" {
         return diagnostic.detail("cron takes such a range and never runs the line");
     }
     diagnostic
