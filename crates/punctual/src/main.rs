@@ -3,6 +3,8 @@
 mod client;
 mod commands;
 mod data;
+mod definitions;
+mod export;
 mod failure;
 mod import;
 mod local;
@@ -32,6 +34,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(commands::serve::Args),
+    #[command(name = "__supervise", hide = true)]
+    Supervise(commands::hidden::Supervise),
+    #[command(name = "__launch", hide = true)]
+    Launch(commands::hidden::Launch),
     Jobs(commands::jobs::Args),
     Show(commands::show::Args),
     Trigger(commands::trigger::Args),
@@ -44,6 +51,7 @@ enum Command {
     Ticks(commands::ticks::Args),
     Why(commands::why::Args),
     Import(commands::import::Args),
+    Export(commands::export::Args),
     InstallService(commands::install_service::Args),
     Completions(commands::completions::Args),
 }
@@ -54,6 +62,9 @@ fn main() -> ExitCode {
         return commands::timers::run(&cli.data, cli.format);
     };
     match command {
+        Command::Serve(args) => commands::serve::run(args),
+        Command::Supervise(args) => commands::hidden::supervise(args),
+        Command::Launch(args) => commands::hidden::become_job(args),
         Command::Jobs(args) => commands::jobs::run(args),
         Command::Show(args) => commands::show::run(args),
         Command::Trigger(args) => commands::trigger::run(args),
@@ -66,6 +77,7 @@ fn main() -> ExitCode {
         Command::Ticks(args) => commands::ticks::run(args),
         Command::Why(args) => commands::why::run(args),
         Command::Import(args) => commands::import::run(args),
+        Command::Export(args) => commands::export::run(args),
         Command::InstallService(args) => commands::install_service::run(args),
         Command::Completions(args) => commands::completions::run(args),
     }

@@ -46,8 +46,10 @@ fn functions(file: &File, faults: &mut Vec<Fault>) {
             continue;
         }
         let end = format!("{indent}}}");
+        let head_end = format!("{indent})"); // with a semicolon: a function of a trait, without a body
+        let is_end = |line: &str| line == end || line.starts_with(&head_end) && line.ends_with(';');
         let body: Vec<&str> =
-            lines[place..].iter().map(|(_, line)| *line).take_while(|line| *line != end).collect();
+            lines[place..].iter().map(|(_, line)| *line).take_while(|line| !is_end(line)).collect();
         let arms = body.iter().filter(|line| line.contains("=>")).count();
         let is_flat_match = arms * 2 > body.len();
         if body.len() > FUNCTION_LINES_MAX && !is_flat_match {
