@@ -4,10 +4,12 @@ use crate::definitions;
 use crate::export::{self, Cluster, Target};
 use crate::import::crontab::Kind;
 use crate::import::machine::Machine;
+use crate::terminal::Screen;
 use clap::Subcommand;
 use punctual_core::error::{Diagnostic, Severity};
 use punctual_core::spec::JobSpec;
 use punctual_core::zone::ZoneTable;
+use punctual_engine::zones;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,13 +74,14 @@ struct Source {
 pub fn run(args: Args) -> ExitCode {
     let done = match &args.to {
         To::Crontab(args) => export_crontab(args),
-        To::K8s(args) => args.from.jobs().map(|jobs| {
+        To::K8s(args) => args.from.jobs(&zones::open()).map(|jobs| {
             export::k8s(&jobs, &Cluster { namespace: args.namespace.clone(), image: args.image.clone() })
         }),
     };
+    let colour = Screen::stderr_colour();
     let (text, said) = done.unwrap_or_else(|faults| (String::new(), faults));
     for diagnostic in &said {
-        eprintln!("{diagnostic}");
+        eprintln!("{}", definitions::render(diagnostic, colour));
     }
     if let Err(error) = std::io::stdout().lock().write_all(text.as_bytes()) {
         eprintln!("cannot write to standard output: {error}");
@@ -89,12 +92,10 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn export_crontab(args: &CrontabArgs) -> Result<(String, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let table = zones::open();
     let time_zone = match &args.time_zone {
-        Some(name) => {
-            let zone = ZoneTable::bundled().zone(name).map_err(|error| vec![error.diagnostic()])?;
-            zone.name().to_owned()
-        }
-        None => Machine::here().time_zone.unwrap_or_else(|| "UTC".to_owned()),
+        Some(name) => table.zone(name).map_err(|error| vec![error.diagnostic()])?.name().to_owned(),
+        None => Machine::here(&table).time_zone.unwrap_or_else(|| "UTC".to_owned()),
     };
     let target = Target {
         kind: args.kind,
@@ -102,11 +103,11 @@ fn export_crontab(args: &CrontabArgs) -> Result<(String, Vec<Diagnostic>), Vec<D
         cron_tz: args.cron_tz,
         path: punctual_engine::executor::PATH.to_owned(),
     };
-    Ok(export::crontab(&args.from.jobs()?, &target))
+    Ok(export::crontab(&args.from.jobs(&table)?, &target))
 }
 
 impl Source {
-    fn jobs(&self) -> Result<Vec<JobSpec>, Vec<Diagnostic>> {
-        Ok(definitions::load(&self.definitions, &ZoneTable::bundled())?.jobs)
+    fn jobs(&self, table: &ZoneTable) -> Result<Vec<JobSpec>, Vec<Diagnostic>> {
+        Ok(definitions::load(&self.definitions, table)?.jobs)
     }
 }

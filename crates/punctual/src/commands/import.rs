@@ -1,5 +1,6 @@
 //! `punctual import`: what other schedulers' files say, as definitions.
 
+use crate::definitions;
 use crate::import::crontab::{self, Crontab, Kind};
 use crate::import::crontab_jobs;
 use crate::import::k8s::{self, Manifests};
@@ -7,18 +8,25 @@ use crate::import::k8s_jobs;
 use crate::import::machine::Machine;
 use crate::import::text::Encoding;
 use crate::import::{CANNOT_READ, Imported, Start};
+use crate::terminal::Screen;
 use clap::{Subcommand, ValueEnum};
 use punctual_core::error::Diagnostic;
 use punctual_core::zone::ZoneTable;
+use punctual_engine::zones;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Turn crontabs and Kubernetes CronJobs into definitions.
-///
-/// Exit status: 0 if all was imported, 1 if something was not (the rest is written all the same), 2 if a file could
-/// not be read or written.
+/// Turn crontabs and Kubernetes CronJobs into definitions
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  punctual import crontab /etc/crontab /etc/cron.d -o jobs.yaml
+  crontab -l | punctual import crontab -
+  kubectl get cronjobs -A -o yaml | punctual import k8s - -o cluster.yaml
+
+Jobs are written paused: beside a live cron or cluster everything would run twice.
+Exit status: 0 all was imported, 1 something was not (the rest is written all the same), 2 a file
+could not be read or written.")]
 pub struct Args {
     #[command(subcommand)]
     from: From,
@@ -26,27 +34,27 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum From {
-    /// Read crontab files, as Debian's cron reads them.
+    /// Read crontab files, as Debian's cron reads them
     Crontab(CrontabArgs),
-    /// Read Kubernetes CronJob manifests, in YAML or JSON.
+    /// Read Kubernetes CronJob manifests, in YAML or JSON
     K8s(K8sArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct CrontabArgs {
-    /// Files, directories such as /etc/cron.d, or - for standard input.
+    /// Files, directories such as /etc/cron.d, or - for standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// Whether a user name stands before the command; by default so in /etc/crontab and /etc/cron.d.
+    /// Whether a user name stands before the command; by default so in /etc/crontab and /etc/cron.d
     #[arg(long, value_enum)]
     kind: Option<Kind>,
-    /// Whose crontab it is: its jobs run as this user. By default the file's name in /var/spool/cron.
+    /// Whose crontab it is: its jobs run as this user. By default the file's name in /var/spool/cron
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// The encoding of the files.
+    /// The encoding of the files
     #[arg(long, value_enum, default_value = "utf-8")]
     encoding: Encoding,
-    /// The time zone cron goes by; by default this machine's.
+    /// The time zone cron goes by; by default this machine's
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
     #[command(flatten)]
@@ -55,10 +63,10 @@ struct CrontabArgs {
 
 #[derive(Debug, clap::Args)]
 struct K8sArgs {
-    /// Files, directories of .yaml, .yml and .json files, or - for standard input.
+    /// Files, directories of .yaml, .yml and .json files, or - for standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// The time zone of the cluster's controller, for CronJobs that name none; by default UTC.
+    /// The time zone of the cluster's controller, for CronJobs that name none; by default UTC
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
     #[command(flatten)]
@@ -68,13 +76,13 @@ struct K8sArgs {
 /// What is written, and where.
 #[derive(Debug, clap::Args)]
 struct Output {
-    /// Write jobs that run as soon as they are served. By default they are paused.
+    /// Write jobs that run as soon as they are served. By default they are paused
     #[arg(long)]
     active: bool,
-    /// Definitions, or one JSON object of jobs, errors and warnings.
+    /// Definitions, or one JSON object of jobs, errors and warnings
     #[arg(long, value_enum, default_value = "yaml")]
     format: Format,
-    /// Write to this new file instead of standard output.
+    /// Write to this new file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -95,15 +103,15 @@ pub fn run(args: Args) -> ExitCode {
         From::K8s(args) => import_manifests(args),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("{error}");
+        eprintln!("{}", definitions::render(&error, Screen::stderr_colour()));
         ExitCode::from(2)
     })
 }
 
 fn import_crontabs(args: &CrontabArgs) -> Result<ExitCode, Diagnostic> {
-    let table = ZoneTable::bundled();
+    let table = zones::open();
     let zones = |name: &str| zone(&table, name);
-    let mut machine = Machine::here();
+    let mut machine = Machine::here(&table);
     if let Some(name) = &args.time_zone {
         machine.time_zone = Some(table.zone(name).map_err(|e| e.diagnostic())?.name().to_owned());
     }
@@ -115,8 +123,9 @@ fn import_crontabs(args: &CrontabArgs) -> Result<ExitCode, Diagnostic> {
         let bytes = read(&file)?;
         let kind = args.kind.unwrap_or_else(|| Kind::of_path(&file));
         let owner = args.user.clone().or_else(|| owner_of(&file));
-        let crontab = crontab::read(&file, &bytes, kind, args.encoding, owner.as_deref(), &zones);
-        crontabs.push((file, crontab));
+        let name = shown(file);
+        let crontab = crontab::read(&name, &bytes, kind, args.encoding, owner.as_deref(), &zones);
+        crontabs.push((name, crontab));
     }
     let several = crontabs.len() > 1;
     let mut imported = crontab_jobs::jobs(crontabs, &machine, args.to.start());
@@ -125,19 +134,23 @@ fn import_crontabs(args: &CrontabArgs) -> Result<ExitCode, Diagnostic> {
 }
 
 fn import_manifests(args: &K8sArgs) -> Result<ExitCode, Diagnostic> {
-    let table = ZoneTable::bundled();
+    let table = zones::open();
     let zones = |name: &str| zone(&table, name);
-    let controller = args.time_zone.as_ref().map(|name| table.zone(name).map_err(|e| e.diagnostic())).transpose()?;
+    let controller =
+        args.time_zone.as_ref().map(|name| table.zone(name).map_err(|e| e.diagnostic())).transpose()?;
     let is_manifest = |name: &str| [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending));
-    let (files, skipped) = expand(&args.files, is_manifest, "its name ends neither in .yaml, .yml nor .json")?;
+    let (files, skipped) =
+        expand(&args.files, is_manifest, "its name ends neither in .yaml, .yml nor .json")?;
     let mut manifests: Vec<(String, Manifests)> = Vec::new();
     for file in files {
         let bytes = read(&file)?;
-        let read = k8s::read(&file, bytes, &zones);
-        manifests.push((file, read));
+        let name = shown(file);
+        let read = k8s::read(&name, bytes, &zones);
+        manifests.push((name, read));
     }
     let several = manifests.len() > 1;
-    let mut imported = k8s_jobs::jobs(manifests, controller.as_ref().map(|zone| zone.name()), args.to.start());
+    let mut imported =
+        k8s_jobs::jobs(manifests, controller.as_ref().map(|zone| zone.name()), args.to.start());
     imported.warnings.extend(skipped);
     args.to.write(&imported, several)
 }
@@ -145,7 +158,9 @@ fn import_manifests(args: &K8sArgs) -> Result<ExitCode, Diagnostic> {
 fn zone(table: &ZoneTable, name: &str) -> Result<String, String> {
     match table.zone(name) {
         Ok(zone) => Ok(zone.name().to_owned()),
-        Err(error) => Err(error.diagnostic().hint.unwrap_or_else(|| "write a zone of the IANA table".to_owned())),
+        Err(error) => {
+            Err(error.diagnostic().hint.unwrap_or_else(|| "write a zone of the IANA table".to_owned()))
+        }
     }
 }
 
@@ -177,6 +192,11 @@ fn expand(
         out.extend(paths);
     }
     Ok((out, skipped))
+}
+
+/// The name of a file in messages.
+fn shown(file: String) -> String {
+    if file == "-" { "<stdin>".to_owned() } else { file }
 }
 
 /// Cron keeps a user's crontab under the user's name.
@@ -219,7 +239,7 @@ impl Output {
             Format::Json => imported.json(several_files).to_string() + "\n",
             Format::Yaml => {
                 for diagnostic in imported.warnings.iter().chain(&imported.errors) {
-                    eprintln!("{diagnostic}");
+                    eprintln!("{}", definitions::render(diagnostic, Screen::stderr_colour()));
                 }
                 imported.yaml.clone()
             }

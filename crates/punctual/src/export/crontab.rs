@@ -41,7 +41,8 @@ pub fn crontab(jobs: &[JobSpec], target: &Target) -> (String, Vec<Diagnostic>) {
     }
     // A crontab can set HOME but not take it back: jobs that set it come last.
     entries.sort_by_key(|entry| entry.settings.contains_key("HOME"));
-    let mut text = "# Exported by `punctual export crontab`. Stop the jobs there before cron reads this.\n".to_owned();
+    let mut text =
+        "# Exported by `punctual export crontab`. Stop the jobs there before cron reads this.\n".to_owned();
     let mut in_force = BTreeMap::new();
     for entry in &entries {
         entry.write(&target.time_zone, &mut in_force, &mut text, &mut said);
@@ -83,7 +84,10 @@ fn entry<'j>(verdict: &mut Verdict<'j>, kind: Kind, target: &Target) -> Option<E
     }
     for (name, value) in &settings {
         if setting(name, value).is_none() {
-            verdict.refuse(format!("the variable {name} cannot be written"), "it has a line end, or both kinds of quotes");
+            verdict.refuse(
+                format!("the variable {name} cannot be written"),
+                "it has a line end, or both kinds of quotes",
+            );
         }
     }
     let script = in_directory(verdict, process, &shell, script);
@@ -99,7 +103,10 @@ fn entry<'j>(verdict: &mut Verdict<'j>, kind: Kind, target: &Target) -> Option<E
         }
         (Kind::System, user) => {
             if user.is_none() {
-                verdict.refuse("it names no user", "write runAs: for it; a system crontab has a user in each line");
+                verdict.refuse(
+                    "it names no user",
+                    "write runAs: for it; a system crontab has a user in each line",
+                );
             }
             user.clone()
         }
@@ -119,13 +126,20 @@ fn check_rules(verdict: &mut Verdict) {
     }
     match job.overlap {
         Overlap::Allow => {}
-        Overlap::Skip => verdict.warn("cron starts it though an earlier run goes on", "run it by `flock -n FILE`"),
-        _ => verdict.refuse("it waits for, or ends, an earlier run", "cron starts it each time; keep the job here"),
+        Overlap::Skip => {
+            verdict.warn("cron starts it though an earlier run goes on", "run it by `flock -n FILE`")
+        }
+        _ => verdict
+            .refuse("it waits for, or ends, an earlier run", "cron starts it each time; keep the job here"),
     }
     match job.catch_up.policy {
         CatchUpPolicy::None => {}
-        CatchUpPolicy::Latest => verdict.warn("cron loses the times at which it is down", "anacron makes up for days"),
-        CatchUpPolicy::All => verdict.refuse("missed times are made up for", "cron loses them; keep the job here"),
+        CatchUpPolicy::Latest => {
+            verdict.warn("cron loses the times at which it is down", "anacron makes up for days")
+        }
+        CatchUpPolicy::All => {
+            verdict.refuse("missed times are made up for", "cron loses them; keep the job here")
+        }
     }
     let mails = matches!(&job.action, ActionSpec::Run(process) if process.env.contains_key("MAILTO"));
     if job.on_failure.is_some() && !mails {
@@ -150,9 +164,13 @@ fn schedules(verdict: &mut Verdict, target: &Target) -> (Vec<String>, String) {
                 }
                 zones.push(time_zone);
             }
-            RuleSpec::Every { .. } => verdict.refuse("it runs at an interval", "write a cron rule, such as */5 * * * *"),
+            RuleSpec::Every { .. } => {
+                verdict.refuse("it runs at an interval", "write a cron rule, such as */5 * * * *")
+            }
             RuleSpec::At(_) => verdict.refuse("it runs once", "use at(1)"),
-            RuleSpec::After { .. } => verdict.refuse("it runs after another job", "start both in one command with &&"),
+            RuleSpec::After { .. } => {
+                verdict.refuse("it runs after another job", "start both in one command with &&")
+            }
         }
     }
     if verdict.job.triggers.is_empty() {
@@ -207,7 +225,10 @@ fn time_fields(expression: &str, dialect: Dialect) -> Result<String, Refusal> {
     // To cron a day field that begins with `*` is a star, and the other one must match as well.
     let star = of_month.starts_with('*') || of_week.starts_with('*');
     if restrict && both && !star {
-        return refuse("wants both day fields to match", "test one of them in the command: [ $(date +%u) = 1 ] && …");
+        return refuse(
+            "wants both day fields to match",
+            "test one of them in the command: [ $(date +%u) = 1 ] && …",
+        );
     }
     if restrict && star && !both {
         for (field, all) in [(of_month, "1-31"), (of_week, "0-6")] {
@@ -220,7 +241,8 @@ fn time_fields(expression: &str, dialect: Dialect) -> Result<String, Refusal> {
     match cron::parse(&fields, Dialect::Crontab) {
         Ok(_) => Ok(fields),
         Err(error) => {
-            let hint = error.hint.unwrap_or_else(|| "write it with numbers, ranges and steps of ranges".to_owned());
+            let hint =
+                error.hint.unwrap_or_else(|| "write it with numbers, ranges and steps of ranges".to_owned());
             Err((format!("{expression:?} is not for a crontab: {}", error.message), hint))
         }
     }
@@ -231,12 +253,16 @@ fn script(verdict: &mut Verdict, process: &ProcessSpec) -> Option<(String, Strin
     match &process.command {
         CommandSpec::Shell { shell, script } => match shell.as_slice() {
             [shell, option] if option == "-c" => Some((shell.clone(), script.clone())),
-            other => Some(("/bin/sh".to_owned(), shell::line(&[other, std::slice::from_ref(script)].concat()))),
+            other => {
+                Some(("/bin/sh".to_owned(), shell::line(&[other, std::slice::from_ref(script)].concat())))
+            }
         },
         CommandSpec::Argv(argv) => {
-            let plain: Result<Vec<String>, _> = argv.iter().map(|word| template::render(word, &|_| None)).collect();
+            let plain: Result<Vec<String>, _> =
+                argv.iter().map(|word| template::render(word, &|_| None)).collect();
             let Ok(words) = plain else {
-                verdict.refuse("its arguments have templates", "use what `date` prints, or keep the job here");
+                verdict
+                    .refuse("its arguments have templates", "use what `date` prints, or keep the job here");
                 return None;
             };
             // Cron's shell would only wait; without it the job has one process less.
@@ -248,11 +274,15 @@ fn script(verdict: &mut Verdict, process: &ProcessSpec) -> Option<(String, Strin
 /// Cron starts in HOME; any other directory is gone to by the script.
 fn in_directory(verdict: &mut Verdict, process: &ProcessSpec, shell: &str, script: String) -> String {
     let home = process.env.get("HOME");
-    let Some(directory) = process.working_directory.as_ref().filter(|directory| Some(*directory) != home) else {
+    let Some(directory) = process.working_directory.as_ref().filter(|directory| Some(*directory) != home)
+    else {
         return script;
     };
     if !shell::is_posix(shell) {
-        verdict.refuse("it has a working directory", format!("go to it in the script; {shell} is no POSIX shell"));
+        verdict.refuse(
+            "it has a working directory",
+            format!("go to it in the script; {shell} is no POSIX shell"),
+        );
     }
     format!("cd {} || exit; {script}", shell::quote(directory))
 }
@@ -262,7 +292,8 @@ fn check_text(verdict: &mut Verdict, script: &str, stdin: Option<&str>) {
         verdict.refuse("its command has more than one line", "put it into a file and run that");
     }
     if script.trim_start().starts_with(['*', '=']) {
-        verdict.refuse("its command begins with * or =", "cron takes that for a sixth field, or for a setting");
+        verdict
+            .refuse("its command begins with * or =", "cron takes that for a sixth field, or for a setting");
     }
     if stdin.is_some() && script.ends_with('\\') {
         verdict.refuse("its command ends with a backslash", "cron would take the % after it for a plain one");
@@ -272,7 +303,8 @@ fn check_text(verdict: &mut Verdict, script: &str, stdin: Option<&str>) {
             verdict.refuse("a line of its input ends with a backslash", "put the input into a file");
         }
         if stdin.contains(['\0', '\r']) {
-            verdict.refuse("its input has characters that a crontab cannot hold", "put the input into a file");
+            verdict
+                .refuse("its input has characters that a crontab cannot hold", "put the input into a file");
         }
         if !(stdin.is_empty() || stdin.ends_with('\n')) {
             verdict.warn("its input gets an end of line", "cron ends the last line");
@@ -286,7 +318,8 @@ fn setting(name: &str, value: &str) -> Option<String> {
         return None;
     }
     let quoted = value.starts_with(['"', '\'']);
-    let blank = value.is_empty() || value.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\x0B') != value;
+    let blank =
+        value.is_empty() || value.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\x0B') != value;
     if !(quoted || blank) {
         return Some(format!("{name}={value}"));
     }
@@ -303,19 +336,31 @@ impl Entry<'_> {
         text: &mut String,
         said: &mut Vec<Diagnostic>,
     ) {
-        let stale: Vec<String> = in_force.keys().filter(|name| !self.settings.contains_key(*name)).cloned().collect();
+        let stale: Vec<String> =
+            in_force.keys().filter(|name| !self.settings.contains_key(*name)).cloned().collect();
         let mut script = self.script.clone();
-        let (reset, unset): (Vec<String>, Vec<String>) = stale.into_iter().partition(|name| matches!(name.as_str(), "TZ" | "CRON_TZ"));
+        let (reset, unset): (Vec<String>, Vec<String>) =
+            stale.into_iter().partition(|name| matches!(name.as_str(), "TZ" | "CRON_TZ"));
         if !unset.is_empty() {
             if !shell::is_posix(&self.shell) {
-                let error = Diagnostic::error(NOT_IN_CRONTAB, format!("job {}: it must not have {}", self.job.name, unset.join(", ")));
-                return said.push(error.hint("an earlier job sets them, and a crontab cannot take them back; export it alone"));
+                let error = Diagnostic::error(
+                    NOT_IN_CRONTAB,
+                    format!("job {}: it must not have {}", self.job.name, unset.join(", ")),
+                );
+                return said.push(
+                    error.hint(
+                        "an earlier job sets them, and a crontab cannot take them back; export it alone",
+                    ),
+                );
             }
             script = format!("unset {}; {script}", unset.join(" "));
         }
         let command = percent(&script, self.stdin.as_deref());
         if command.chars().count() > COMMAND_CHARS_MAX {
-            let error = Diagnostic::error(NOT_IN_CRONTAB, format!("job {}: its command is longer than {COMMAND_CHARS_MAX} characters", self.job.name));
+            let error = Diagnostic::error(
+                NOT_IN_CRONTAB,
+                format!("job {}: its command is longer than {COMMAND_CHARS_MAX} characters", self.job.name),
+            );
             return said.push(error.hint("put it into a file and run that"));
         }
         text.push('\n');
@@ -336,7 +381,10 @@ impl Entry<'_> {
         let _ = writeln!(text, "# {}{about}", self.job.name);
         let rests = if self.job.paused { "# paused: " } else { "" };
         if self.job.paused {
-            let warning = Diagnostic::warning(LESS_EXACT, format!("job {}: it is paused and written as a comment", self.job.name));
+            let warning = Diagnostic::warning(
+                LESS_EXACT,
+                format!("job {}: it is paused and written as a comment", self.job.name),
+            );
             said.push(warning.hint("take `# paused: ` away to let cron start it"));
         }
         let user = self.user.as_deref().map_or_else(String::new, |user| format!("{user} "));
@@ -364,12 +412,12 @@ fn percent(script: &str, stdin: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::Start;
     use crate::import::crontab as reader;
     use crate::import::crontab_jobs::jobs;
     use crate::import::loading::load;
     use crate::import::machine::Machine;
     use crate::import::text::Encoding;
-    use crate::import::Start;
 
     const PATH: &str = "/usr/bin:/bin";
 
@@ -397,7 +445,9 @@ mod tests {
             let mut action = job.action.clone();
             if let ActionSpec::Run(process) = &mut action {
                 // CRON_TZ stays in force as cron's own zone once it was set.
-                process.env.retain(|name, value| !(matches!(name.as_str(), "CRON_TZ" | "TZ") && value == "UTC"));
+                process
+                    .env
+                    .retain(|name, value| !(matches!(name.as_str(), "CRON_TZ" | "TZ") && value == "UTC"));
             }
             (job.triggers.iter().map(|trigger| trigger.rule.clone()).collect(), action)
         };
@@ -472,7 +522,8 @@ mod tests {
 
     #[test]
     fn defaults_of_hand_written_jobs_are_remarked_on() {
-        let (text, said) = crontab(&load("job: {name: j, schedule: \"@daily\", run: [echo, a b]}").jobs, &target());
+        let (text, said) =
+            crontab(&load("job: {name: j, schedule: \"@daily\", run: [echo, a b]}").jobs, &target());
         assert_eq!(said.len(), 2, "{said:?}");
         assert!(said.iter().all(|d| d.code == LESS_EXACT));
         assert!(text.ends_with("# j\n@daily exec echo 'a b'\n"), "{text}");
@@ -480,7 +531,8 @@ mod tests {
 
     #[test]
     fn a_paused_job_is_a_comment_and_a_directory_is_gone_to() {
-        let (text, said) = defined("schedule: \"@daily\", run: a; b, paused: true, workingDirectory: /my dir");
+        let (text, said) =
+            defined("schedule: \"@daily\", run: a; b, paused: true, workingDirectory: /my dir");
         assert!(text.ends_with("# paused: @daily cd '/my dir' || exit; a; b\n"), "{text}");
         assert_eq!(said.len(), 1);
     }

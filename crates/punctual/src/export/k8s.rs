@@ -105,7 +105,8 @@ fn check_rules(verdict: &mut Verdict) {
         verdict.refuse("it waits for an earlier run", "concurrencyPolicy knows Allow, Forbid and Replace");
     }
     if job.catch_up.policy == CatchUpPolicy::All {
-        verdict.refuse("missed times are made up for", "Kubernetes starts the latest alone; keep the job here");
+        verdict
+            .refuse("missed times are made up for", "Kubernetes starts the latest alone; keep the job here");
     }
     if job.catch_up.policy == CatchUpPolicy::None && job.start_deadline.is_none() {
         verdict.warn("Kubernetes starts the latest time missed", "a startDeadline bounds how late");
@@ -117,7 +118,10 @@ fn check_rules(verdict: &mut Verdict) {
         verdict.warn("its timeout bounds all attempts together", "in Kubernetes activeDeadlineSeconds does");
     }
     if job.paused {
-        verdict.warn("it is paused here and written with suspend: true", "set it to false once the job is stopped here");
+        verdict.warn(
+            "it is paused here and written with suspend: true",
+            "set it to false once the job is stopped here",
+        );
     }
 }
 
@@ -143,13 +147,17 @@ fn timing(verdict: &mut Verdict) -> Option<(String, String)> {
     }
     if let Some(of_week) = fields.get_mut(4) {
         if of_week.starts_with('+') {
-            verdict.refuse(format!("{expression:?} wants both day fields to match"), "Kubernetes takes either");
+            verdict
+                .refuse(format!("{expression:?} wants both day fields to match"), "Kubernetes takes either");
             return None;
         }
         if *of_week == "7" {
             *of_week = "0";
         } else if of_week.contains('7') {
-            verdict.refuse(format!("{expression:?} has Sunday as 7"), "Kubernetes knows it as 0; write 0,5,6 for 5-7");
+            verdict.refuse(
+                format!("{expression:?} has Sunday as 7"),
+                "Kubernetes knows it as 0; write 0,5,6 for 5-7",
+            );
         }
     }
     let schedule = fields.join(" ");
@@ -178,8 +186,11 @@ fn template_of(verdict: &mut Verdict, cluster: &Cluster) -> Option<(Option<Strin
             }
             Some((cluster.namespace.clone(), pod(job, container)))
         }
-        ActionSpec::Other { executor, definition } if executor == "kubernetes" && definition["podTemplate"].is_object() => {
-            let namespace = definition["namespace"].as_str().map(str::to_owned).or_else(|| cluster.namespace.clone());
+        ActionSpec::Other { executor, definition }
+            if executor == "kubernetes" && definition["podTemplate"].is_object() =>
+        {
+            let namespace =
+                definition["namespace"].as_str().map(str::to_owned).or_else(|| cluster.namespace.clone());
             let mut template = definition["podTemplate"].clone();
             if template["spec"].get("restartPolicy").is_none() {
                 template["spec"]["restartPolicy"] = json!("Never");
@@ -220,7 +231,8 @@ fn process_container(verdict: &mut Verdict, process: &ProcessSpec, cluster: &Clu
     let command: Vec<String> = match &process.command {
         CommandSpec::Shell { shell, script } => shell.iter().chain([script]).cloned().collect(),
         CommandSpec::Argv(argv) => {
-            let plain: Result<Vec<String>, _> = argv.iter().map(|word| template::render(word, &|_| None)).collect();
+            let plain: Result<Vec<String>, _> =
+                argv.iter().map(|word| template::render(word, &|_| None)).collect();
             let Ok(words) = plain else {
                 verdict.refuse("its arguments have templates", "use what the image can find out itself");
                 return None;
@@ -244,10 +256,10 @@ fn process_container(verdict: &mut Verdict, process: &ProcessSpec, cluster: &Clu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::Start;
     use crate::import::k8s as reader;
     use crate::import::k8s_jobs::jobs;
     use crate::import::loading::load;
-    use crate::import::Start;
 
     const MANIFEST: &str = r#"
 apiVersion: batch/v1
@@ -299,7 +311,8 @@ spec:
         back.template = Json::Null;
         went.template = Json::Null;
         assert_eq!(back, went, "{text}");
-        let elaborate = MANIFEST.replace("value: \"1\"", "valueFrom: {secretKeyRef: {name: s, key: k}}")
+        let elaborate = MANIFEST
+            .replace("value: \"1\"", "valueFrom: {secretKeyRef: {name: s, key: k}}")
             .replace("{name: data-sync,", "{name: data-sync, namespace: prod,");
         let (text, _) = there_and_back(&elaborate);
         let (back, went) = (read(&text), read(&elaborate));

@@ -56,7 +56,10 @@ impl<'j> Verdict<'j> {
         }
         for trigger in &self.job.triggers {
             if trigger.calendar.is_some() {
-                self.refuse("a trigger has a calendar", "test for the day in what it runs, or keep the job here");
+                self.refuse(
+                    "a trigger has a calendar",
+                    "test for the day in what it runs, or keep the job here",
+                );
             }
             if trigger.start.is_some() || trigger.end.is_some() || trigger.max_runs.is_some() {
                 self.refuse("a trigger has a start, an end or a number of runs", "keep the job here");

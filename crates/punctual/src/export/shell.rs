@@ -34,7 +34,8 @@ mod tests {
 
     #[test]
     fn words_are_quoted_where_a_shell_would_read_more_into_them() {
-        let cases = [("a", "a"), ("", "''"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("$x", "'$x'"), ("~", "'~'")];
+        let cases =
+            [("a", "a"), ("", "''"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("$x", "'$x'"), ("~", "'~'")];
         for (word, quoted) in cases {
             assert_eq!(quote(word), quoted);
         }

@@ -5,10 +5,10 @@
 //! the whole file; here the good ones are read all the same. `CRON_TZ` is not known to Debian's cron; it is read as
 //! cronie reads it.
 
-use super::text::{self, Encoding, Line};
-use super::{NOT_A_LINE, NOT_A_USER, NOT_CARRIED, READ_OTHERWISE, UNKNOWN_ZONE, Zones, setting};
 use super::crontab_jobs::is_carried;
 use super::rule::{self, Rule};
+use super::text::{self, Encoding, Line};
+use super::{NOT_A_LINE, NOT_A_USER, NOT_CARRIED, READ_OTHERWISE, UNKNOWN_ZONE, Zones, setting};
 use punctual_core::error::Diagnostic;
 
 /// The two forms of crontab.
@@ -148,7 +148,9 @@ impl Reader<'_> {
             name if !is_carried(name) => self.out.warnings.push(
                 Diagnostic::warning(NOT_CARRIED, format!("the variable {name:?} is not carried over"))
                     .at(at)
-                    .detail("a job's variables have letters, digits and `_`, and do not begin with PUNCTUAL_"),
+                    .detail(
+                        "a job's variables have letters, digits and `_`, and do not begin with PUNCTUAL_",
+                    ),
             ),
             "CRON_TZ" => self.cron_tz(line, &value, at),
             _ => {}

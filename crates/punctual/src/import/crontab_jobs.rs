@@ -299,15 +299,20 @@ mod tests {
         assert_eq!(process.run_as.as_deref(), Some("www-data"));
         assert_eq!(process.working_directory.as_deref(), Some("/srv/${x}"));
         let env: Vec<(&str, &str)> = process.env.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        assert_eq!(env, [
-            ("CRON_TZ", "Asia/Tokyo"),
-            ("HOME", "/srv/${x}"),
-            ("MAILTO", "ops@example.com"),
-            ("PATH", "/usr/bin:/bin"),
-            ("SHELL", "/bin/bash"),
-            ("TZ", "Europe/Vienna")
-        ]);
-        let RuleSpec::Cron { expression, time_zone, .. } = &job.triggers[0].rule else { panic!("a cron rule") };
+        assert_eq!(
+            env,
+            [
+                ("CRON_TZ", "Asia/Tokyo"),
+                ("HOME", "/srv/${x}"),
+                ("MAILTO", "ops@example.com"),
+                ("PATH", "/usr/bin:/bin"),
+                ("SHELL", "/bin/bash"),
+                ("TZ", "Europe/Vienna")
+            ]
+        );
+        let RuleSpec::Cron { expression, time_zone, .. } = &job.triggers[0].rule else {
+            panic!("a cron rule")
+        };
         assert_eq!((expression.as_str(), time_zone.as_str()), ("30 4 */2 * +mon", "Asia/Tokyo"));
         assert!(job.paused);
         assert_eq!((job.overlap, job.on_lost), (Overlap::Allow, OnLost::Fail));
@@ -332,7 +337,9 @@ mod tests {
     #[test]
     fn mailto_without_a_mailer_or_with_an_unsafe_address_is_said_once() {
         let twice = |to: &str| format!("MAILTO={to}\n* * * * * a\n* * * * * b\n");
-        for (to, sendmail) in [("ops", None), ("$(x)", Some("/s")), ("-oops", Some("/s")), ("'a b;c'", Some("/s"))] {
+        for (to, sendmail) in
+            [("ops", None), ("$(x)", Some("/s")), ("-oops", Some("/s")), ("'a b;c'", Some("/s"))]
+        {
             let imported = import(Kind::User, &twice(to), sendmail);
             assert_eq!(imported.warnings.len(), 1, "{to}");
             assert!(!imported.yaml.contains("notify"), "{to}");
@@ -353,10 +360,13 @@ mod tests {
     #[test]
     fn json_has_one_object_a_line_with_what_cron_knows_of_it() {
         let imported = import(Kind::System, "A=1\n17 *\t* * *\troot\tcat%x\nbad\n", None);
-        assert_eq!(imported.json(false)["jobs"], json!([{
-            "name": "cat", "line": 2, "schedule": "17 *\t* * *", "user": "root", "command": "cat", "stdin": "x\n",
-            "env": {"A": "1"}, "tz": null,
-        }]));
+        assert_eq!(
+            imported.json(false)["jobs"],
+            json!([{
+                "name": "cat", "line": 2, "schedule": "17 *\t* * *", "user": "root", "command": "cat", "stdin": "x\n",
+                "env": {"A": "1"}, "tz": null,
+            }])
+        );
         assert_eq!(imported.json(false)["errors"][0]["line"], json!(3));
         assert!(imported.json(false)["errors"][0]["reason"].is_string());
     }

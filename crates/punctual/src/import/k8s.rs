@@ -43,7 +43,7 @@ pub struct CronJob {
     pub grace_secs: u64,
     /// What runs.
     pub containers: Vec<Container>,
-    /// Whether the pod has more than the containers' image, command, arguments and plain environment.
+    /// Whether there is more than one container's image, command, arguments and plain environment in the default namespace.
     pub elaborate: bool,
     /// `spec.jobTemplate.spec.template` as it stands.
     pub template: Value,
@@ -114,7 +114,8 @@ pub fn read(file: &str, bytes: Vec<u8>, zones: Zones) -> Manifests {
     };
     let documents = documents(&source.text);
     if documents.len() > DOCUMENTS_MAX {
-        let error = Diagnostic::error(BAD_DOCUMENT, format!("{file} has more than {DOCUMENTS_MAX} documents"));
+        let error =
+            Diagnostic::error(BAD_DOCUMENT, format!("{file} has more than {DOCUMENTS_MAX} documents"));
         out.errors.push(error.at(super::whole_file(file)).hint("split the file"));
         return out;
     }
@@ -148,14 +149,20 @@ fn documents(text: &str) -> Vec<(u32, &str)> {
     let (mut begin, mut at, mut lines_before, mut line) = (0, 0, 0, 0);
     let mut telling = false;
     for part in text.split_inclusive('\n') {
-        let marker = part.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
+        let marker = part
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
         if marker {
             if telling {
                 documents.push((lines_before, &text[begin..at]));
             }
             (begin, lines_before) = (at, line);
         }
-        telling = if marker { has_content(&part[3..]) } else { telling || (has_content(part) && !part.starts_with('%')) };
+        telling = if marker {
+            has_content(&part[3..])
+        } else {
+            telling || (has_content(part) && !part.starts_with('%'))
+        };
         at += part.len();
         line += 1;
     }
@@ -190,8 +197,13 @@ impl Manifests {
         let version = top.text("apiVersion")?.or(of.map(str::to_owned));
         let kind = top.text("kind")?.or(of.map(|_| "CronJob".to_owned()));
         let (Some(version), Some(kind)) = (version, kind) else {
-            let error = Diagnostic::error(BAD_DOCUMENT, "the document is no Kubernetes object").at(top.origin());
-            return Err(Box::new(error.detail("it has no apiVersion, or no kind").hint("write apiVersion: batch/v1 and kind: CronJob")));
+            let error =
+                Diagnostic::error(BAD_DOCUMENT, "the document is no Kubernetes object").at(top.origin());
+            return Err(Box::new(
+                error
+                    .detail("it has no apiVersion, or no kind")
+                    .hint("write apiVersion: batch/v1 and kind: CronJob"),
+            ));
         };
         match (version.as_str(), kind.as_str()) {
             ("batch/v1" | "batch/v1beta1", "CronJob") => {
@@ -215,7 +227,8 @@ impl Manifests {
             (_, kind) => {
                 let name = node.get("metadata").and_then(|m| m.get("name")).and_then(Node::text);
                 let which = name.map_or_else(|| kind.to_owned(), |name| format!("{kind} {name}"));
-                let warning = Diagnostic::warning(NOT_A_CRONJOB, format!("{which} is no CronJob and is passed over"));
+                let warning =
+                    Diagnostic::warning(NOT_A_CRONJOB, format!("{which} is no CronJob and is passed over"));
                 self.warnings.push(warning.at(top.origin()));
             }
         }
@@ -234,12 +247,21 @@ fn cron_job(
     let name = metadata.need_text("name")?;
     if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.')) {
         let error = Diagnostic::error(BAD_FIELD, format!("metadata.name is {name:?}"));
-        return Err(Box::new(error.at(metadata.origin()).hint("names have lower-case letters, digits, - and . only")));
+        return Err(Box::new(
+            error.at(metadata.origin()).hint("names have lower-case letters, digits, - and . only"),
+        ));
     }
     let namespace = metadata.text("namespace")?.unwrap_or_else(|| "default".to_owned());
     let labels = labels(&mut metadata)?;
     // What the API server itself wrote.
-    metadata.pass(&["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink"]);
+    metadata.pass(&[
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+        "generation",
+        "managedFields",
+        "selfLink",
+    ]);
     let mut spec = top.need_map("spec")?;
     let (schedule, rule, time_zone) = timing(&mut spec, zones)?;
     warnings.extend(rule.notes.iter().cloned());
@@ -269,7 +291,7 @@ fn cron_job(
         return Err(pod.missing("containers"));
     }
     let plain = |variable: &Value| variable.get("valueFrom").is_none();
-    elaborate |= containers.len() > 1 || !pod.unread().is_empty();
+    elaborate |= containers.len() > 1 || !pod.unread().is_empty() || namespace != "default";
     elaborate |= !containers.iter().all(|c| c.env.iter().all(plain));
     for fields in [&*top, &metadata, &spec, &job_template, &job] {
         dropped.extend(fields.unread());
@@ -421,7 +443,10 @@ mod tests {
              startingDeadlineSeconds: 60\n  failedJobsHistoryLimit: 3\n  fancy: {a: 1}\n",
         ));
         assert_eq!(job.time_zone.as_deref(), Some("Asia/Tokyo"));
-        assert_eq!((job.suspend, job.concurrency, job.starting_deadline_secs), (true, Concurrency::Replace, Some(60)));
+        assert_eq!(
+            (job.suspend, job.concurrency, job.starting_deadline_secs),
+            (true, Concurrency::Replace, Some(60))
+        );
         assert_eq!(job.dropped, ["spec.failedJobsHistoryLimit", "spec.fancy"]);
     }
 
@@ -429,7 +454,9 @@ mod tests {
     fn a_bad_document_is_an_error_beside_the_good_ones() {
         let good = with("  schedule: \"@daily\"\n");
         let broken = "a: [\n";
-        let text = format!("# head\n---\n{good}---\n{broken}--- # next\n{good}---\n---\njust text\n...\n---\n{good}");
+        let text = format!(
+            "# head\n---\n{good}---\n{broken}--- # next\n{good}---\n---\njust text\n...\n---\n{good}"
+        );
         let manifests = manifests(&text);
         assert_eq!(manifests.cron_jobs.len(), 3);
         assert_eq!(manifests.errors.len(), 2, "{:?}", manifests.errors);
@@ -459,7 +486,8 @@ mod tests {
 
     #[test]
     fn objects_of_other_kinds_are_named_and_passed_over() {
-        let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\napiVersion: batch/v1\nkind: Job\n";
+        let text =
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\napiVersion: batch/v1\nkind: Job\n";
         let manifests = manifests(text);
         assert!(manifests.errors.is_empty());
         assert_eq!(lines(&manifests.warnings), [1, 5]);

@@ -75,7 +75,11 @@ fn json_of(job: &CronJob, file: Option<&str>) -> serde_json::Value {
 
 /// The object's name; with its namespace in front if two namespaces have one of this name.
 fn name(job: &CronJob, names: &mut Names) -> String {
-    if names.is_free(&job.name) { names.give(&job.name) } else { names.give(&format!("{}-{}", job.namespace, job.name)) }
+    if names.is_free(&job.name) {
+        names.give(&job.name)
+    } else {
+        names.give(&format!("{}-{}", job.namespace, job.name))
+    }
 }
 
 /// Says what a definition cannot say, or says otherwise.
@@ -109,7 +113,11 @@ fn differences(job: &CronJob, zone: Option<&str>, warnings: &mut Vec<Diagnostic>
         );
     }
     if job.backoff_limit > RETRIES_MAX {
-        say(format!("backoffLimit {} becomes {RETRIES_MAX} retries, the most there are", job.backoff_limit), "", "");
+        say(
+            format!("backoffLimit {} becomes {RETRIES_MAX} retries, the most there are", job.backoff_limit),
+            "",
+            "",
+        );
     }
     if job.active_deadline_secs.is_some() && job.backoff_limit > 0 {
         say(
@@ -128,24 +136,30 @@ fn definition(name: String, job: &CronJob, zone: Option<&str>, start: Start) -> 
     }
     put("schedule", Value::text(&job.rule.standard));
     put("timeZone", Value::text(job.time_zone.as_deref().or(zone).unwrap_or("UTC")));
-    put("overlap", Value::text(match job.concurrency {
-        Concurrency::Allow => "allow",
-        Concurrency::Forbid => "skip",
-        Concurrency::Replace => "cancel-running",
-    }));
+    put(
+        "overlap",
+        Value::text(match job.concurrency {
+            Concurrency::Allow => "allow",
+            Concurrency::Forbid => "skip",
+            Concurrency::Replace => "cancel-running",
+        }),
+    );
     put("catchUp", Value::text("latest"));
     if let Some(deadline) = job.starting_deadline_secs.filter(|secs| *secs > 0) {
         put("startDeadline", seconds(deadline));
     }
-    put("retryPolicy", Value::Map(match job.backoff_limit.min(RETRIES_MAX) {
-        0 => vec![("maxRetries".to_owned(), Value::Number(0))],
-        // The job controller's: 10 s, doubling to six minutes.
-        retries => vec![
-            ("maxRetries".to_owned(), Value::Number(i64::try_from(retries).expect("at most ten"))),
-            ("backoff".to_owned(), Value::text("10s")),
-            ("maxBackoff".to_owned(), Value::text("6m")),
-        ],
-    }));
+    put(
+        "retryPolicy",
+        Value::Map(match job.backoff_limit.min(RETRIES_MAX) {
+            0 => vec![("maxRetries".to_owned(), Value::Number(0))],
+            // The job controller's: 10 s, doubling to six minutes.
+            retries => vec![
+                ("maxRetries".to_owned(), Value::Number(i64::try_from(retries).expect("at most ten"))),
+                ("backoff".to_owned(), Value::text("10s")),
+                ("maxBackoff".to_owned(), Value::text("6m")),
+            ],
+        }),
+    );
     if let Some(deadline) = job.active_deadline_secs.filter(|secs| *secs > 0) {
         put("timeout", seconds(deadline));
     }
@@ -155,10 +169,13 @@ fn definition(name: String, job: &CronJob, zone: Option<&str>, start: Start) -> 
         put("labels", Value::Map(labels.collect()));
     }
     if job.elaborate {
-        put("kubernetes", Value::Map(vec![
-            ("namespace".to_owned(), Value::text(&job.namespace)),
-            ("podTemplate".to_owned(), Value::from_json(&job.template)),
-        ]));
+        put(
+            "kubernetes",
+            Value::Map(vec![
+                ("namespace".to_owned(), Value::text(&job.namespace)),
+                ("podTemplate".to_owned(), Value::from_json(&job.template)),
+            ]),
+        );
     } else {
         put("container", container(job));
     }
@@ -182,7 +199,8 @@ fn container(job: &CronJob) -> Value {
         }
     }
     if !container.env.is_empty() {
-        let text = |variable: &serde_json::Value, key: &str| variable[key].as_str().unwrap_or_default().to_owned();
+        let text =
+            |variable: &serde_json::Value, key: &str| variable[key].as_str().unwrap_or_default().to_owned();
         let env = container.env.iter().map(|v| (text(v, "name"), Value::Text(text(v, "value"))));
         pairs.push(("env".to_owned(), Value::Map(env.collect())));
     }
@@ -234,23 +252,32 @@ spec:
         let definitions = load(&imported.yaml);
         let [job] = definitions.jobs.as_slice() else { panic!("{}", imported.yaml) };
         assert!(job.paused);
-        assert_eq!((job.name.as_str(), job.overlap, job.retry_policy.max_retries), ("data-sync", Overlap::Skip, 10));
+        assert_eq!(
+            (job.name.as_str(), job.overlap, job.retry_policy.max_retries),
+            ("data-sync", Overlap::Skip, 10)
+        );
         assert_eq!(job.start_deadline, Some(Duration::from_secs(200)));
         assert_eq!((job.timeout, job.grace), (Some(Duration::from_secs(240)), Duration::from_secs(30)));
-        let RuleSpec::Cron { expression, time_zone, .. } = &job.triggers[0].rule else { panic!("a cron rule") };
+        let RuleSpec::Cron { expression, time_zone, .. } = &job.triggers[0].rule else {
+            panic!("a cron rule")
+        };
         assert_eq!((expression.as_str(), time_zone.as_str()), ("*/5 * * * *", "UTC"));
         let ActionSpec::Other { executor, definition } = &job.action else { panic!("a container") };
         assert_eq!(executor, "container");
-        assert_eq!(*definition, json!({
-            "name": "sync", "image": "example/sync:1.2", "command": ["/bin/sh", "-c"],
-            "args": ["sync --all ${X} {{ y }}"], "env": {"A": "1"},
-        }));
+        assert_eq!(
+            *definition,
+            json!({
+                "name": "sync", "image": "example/sync:1.2", "command": ["/bin/sh", "-c"],
+                "args": ["sync --all ${X} {{ y }}"], "env": {"A": "1"},
+            })
+        );
         assert_eq!(job.labels.len(), 2);
     }
 
     #[test]
     fn a_pod_with_more_is_kept_as_it_stands() {
-        let text = DATA_SYNC.replace("restartPolicy: OnFailure", "serviceAccountName: s")
+        let text = DATA_SYNC
+            .replace("restartPolicy: OnFailure", "serviceAccountName: s")
             .replace("value: \"1\"", "valueFrom: {secretKeyRef: {name: s, key: k}}");
         let imported = import(&text);
         let definitions = load(&imported.yaml);
@@ -259,7 +286,10 @@ spec:
         let pod = &definition["podTemplate"]["spec"];
         assert_eq!(pod["serviceAccountName"], json!("s"));
         assert_eq!(pod["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"]["key"], json!("k"));
-        assert_eq!(imported.jobs[0]["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"]["name"], json!("s"));
+        assert_eq!(
+            imported.jobs[0]["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"]["name"],
+            json!("s")
+        );
     }
 
     #[test]

@@ -130,7 +130,11 @@ fn not_imported(errors: &[Diagnostic]) -> String {
         let (file, line) = error.origin.as_ref().map_or(("", 0), |o| (o.file.as_str(), o.line));
         format!("#   {}, line {line}: {}\n", comment(file), comment(&reason(error)))
     };
-    if errors.is_empty() { String::new() } else { "# Not imported:\n".to_owned() + &errors.iter().map(line).collect::<String>() }
+    if errors.is_empty() {
+        String::new()
+    } else {
+        "# Not imported:\n".to_owned() + &errors.iter().map(line).collect::<String>()
+    }
 }
 
 /// How tests load what was written.

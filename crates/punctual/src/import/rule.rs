@@ -97,7 +97,8 @@ fn is_name(word: &str) -> bool {
 
 /// Kubernetes takes a day field with a `*`, `?` or `*/1` among its parts for a star.
 fn star(at: usize, field: &str) -> String {
-    let is_star = matches!(at, 2 | 4) && field.split(',').any(|part| matches!(part, "*" | "?" | "*/1" | "?/1"));
+    let is_star =
+        matches!(at, 2 | 4) && field.split(',').any(|part| matches!(part, "*" | "?" | "*/1" | "?/1"));
     if is_star { "*".to_owned() } else { field.to_owned() }
 }
 

@@ -36,7 +36,9 @@ impl Value {
         match json {
             Json::Null => Self::Null,
             Json::Bool(bool) => Self::Bool(*bool),
-            Json::Number(number) => number.as_i64().map_or_else(|| Self::Decimal(number.to_string()), Self::Number),
+            Json::Number(number) => {
+                number.as_i64().map_or_else(|| Self::Decimal(number.to_string()), Self::Number)
+            }
             Json::String(text) => Self::text(text),
             Json::Array(items) => Self::List(items.iter().map(Self::from_json).collect()),
             Json::Object(pairs) => {
