@@ -94,7 +94,8 @@ impl Book {
         self.jobs.values().find(|j| j.name == name)
     }
 
-    fn definition(&mut self, job: JobId, revision: Revision) -> Option<Arc<Job>> {
+    /// The definition of that revision; if it is not at hand, it is noted as missing.
+    pub fn definition(&mut self, job: JobId, revision: Revision) -> Option<Arc<Job>> {
         let found = self.definitions.job(job, revision);
         if found.is_none() {
             self.effects.missing.insert((job, revision));

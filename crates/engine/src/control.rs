@@ -3,7 +3,6 @@
 use crate::book::{Book, TICKS_MAX, is_serial};
 use crate::clock;
 use crate::error::EngineError;
-use crate::inbox::Message;
 use crate::shared::Engine;
 use punctual_core::admission::Arriving;
 use punctual_core::fire::{self, Input};

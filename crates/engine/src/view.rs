@@ -8,7 +8,8 @@ use punctual_core::id::{JobId, Revision, RunId};
 use punctual_core::job::Job;
 use punctual_core::occurrence::{Disposition, Reason};
 use punctual_core::run::{Hold, Run, RunState, Verdict};
-use punctual_core::spec::JobSpec;
+use punctual_core::schedule::Pace;
+use punctual_core::spec::{JobSpec, RuleSpec, format_duration};
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::When;
 use punctual_store::RunFilter;
@@ -34,9 +35,9 @@ pub struct JobView {
     /// Its newest finished run.
     pub last: Option<Run>,
     /// Queued and leased runs.
-    pub active: usize,
+    pub active: u64,
     /// Held runs.
-    pub held: usize,
+    pub held: u64,
 }
 
 /// A run with the names that belong to it.
@@ -127,7 +128,7 @@ impl Engine {
         let wanted: Vec<_> = rows.iter().map(|r| (r.id, r.revision)).collect();
         let mut specs: BTreeMap<JobId, RevisionRow> =
             self.store().definitions(&wanted).await?.into_iter().map(|d| (d.job, d)).collect();
-        let counts: BTreeMap<JobId, (usize, usize)> = self
+        let counts: BTreeMap<JobId, (u64, u64)> = self
             .store()
             .unfinished_counts()
             .await?
@@ -397,7 +398,7 @@ impl Engine {
             },
         };
         why.next = view.next;
-        why.facts.extend(view.spec.triggers.iter().map(|t| format!("trigger {}: {}", t.identity(), t.rule)));
+        why.facts.extend(view.spec.triggers.iter().map(|t| format!("trigger {}: {}", t.identity(), rule_text(&t.rule))));
         if view.row.failures > 0 {
             why.facts.push(format!("its last {} runs ended badly", view.row.failures));
         }
@@ -535,6 +536,18 @@ fn read_spec(row: &RevisionRow) -> Result<JobSpec, EngineError> {
     JobSpec::from_json(&json).map_err(|e| corrupt(e))
 }
 
+/// A trigger's rule, as it is written.
+pub fn rule_text(rule: &RuleSpec) -> String {
+    match rule {
+        RuleSpec::Cron { expression, time_zone, .. } => format!("{expression} ({time_zone})"),
+        RuleSpec::Every { interval, pace: Pace::FixedRate, .. } => format!("every {}", format_duration(*interval)),
+        RuleSpec::Every { interval, .. } => format!("{} after the last run's end", format_duration(*interval)),
+        RuleSpec::At(at) => format!("at {at}"),
+        RuleSpec::Boot => "@reboot".into(),
+        RuleSpec::After { job, .. } => format!("after {job}"),
+    }
+}
+
 /// How a finished run ended, as the rest of a sentence.
 fn told(run: &Run) -> String {
     let RunState::Finished { at, verdict, reason } = &run.state else { return "has not ended".into() };
@@ -582,5 +595,5 @@ fn overlap(job: &Job) -> &'static str {
 fn length(duration: Duration) -> String {
     // Below a second the digits would say more than anybody asks.
     let rounded = if duration >= Duration::from_secs(1) { Duration::from_secs(duration.as_secs()) } else { duration };
-    punctual_core::spec::format_duration(Duration::from_millis(u64::try_from(rounded.as_millis()).unwrap_or(u64::MAX)))
+    format_duration(Duration::from_millis(u64::try_from(rounded.as_millis()).unwrap_or(u64::MAX)))
 }

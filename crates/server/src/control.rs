@@ -4,6 +4,7 @@ use punctual_core::error::Diagnostic;
 use punctual_core::id::{Revision, RunId};
 use punctual_core::occurrence::{Disposition, Reason};
 use punctual_core::run::Run;
+use punctual_core::spec::JobSpec;
 use punctual_core::time::Timestamp;
 use punctual_store::RunFilter;
 use punctual_store::row::{JobRow, TriggerRow};
@@ -15,9 +16,6 @@ use std::time::Duration;
 
 /// What becomes of a request to the engine.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ControlError>> + Send + 'a>>;
-
-/// A job's definition, as canonical JSON.
-pub type JobSpec = serde_json::Value;
 
 /// The engine, as the server sees it.
 pub trait Control: Send + Sync + 'static {

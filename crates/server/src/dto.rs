@@ -113,7 +113,7 @@ impl JobDto {
                     fired: t.state.fired,
                 })
                 .collect(),
-            definition: (*view.spec).clone(),
+            definition: view.spec.to_json(),
         }
     }
 }

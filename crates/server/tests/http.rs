@@ -9,6 +9,7 @@ use axum::http::{Request, StatusCode, header};
 use fake::{Fake, NOW, after, run};
 use http_body_util::BodyExt;
 use punctual_core::run::RunState;
+use punctual_core::spec::JobSpec;
 use punctual_server::{LOG_ENDED_HEADER, LOG_OFFSET_HEADER, NOW_HEADER, router};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -153,7 +154,9 @@ async fn changes_reach_the_engine_as_they_were_asked() {
     let (status, made) = ask(&router, "/v1/jobs/backup/trigger", Some(submit)).await;
     assert_eq!((status, &made["existing"], &made["state"]), (StatusCode::OK, &json!(true), &json!("ready")));
     assert_eq!(asked(&fake), "submit backup Some(\"k\") {\"day\": String(\"x\")}");
-    let (_, changes) = ask(&router, "/v1/apply", Some(r#"{"jobs":[{}],"owner":"a","dryRun":true}"#)).await;
+    let apply =
+        json!({"jobs": [JobSpec::named("backup").to_json()], "owner": "a", "dryRun": true}).to_string();
+    let (_, changes) = ask(&router, "/v1/apply", Some(&apply)).await;
     assert_eq!(asked(&fake), "apply 1 \"a\" DryRun prune false");
     let expected = json!([{"name": "backup", "change": "changed", "revision": 4, "differences": ["timeout: none -> 10m"]}]);
     assert_eq!(changes, expected);
@@ -172,6 +175,7 @@ async fn what_is_not_understood_is_refused_in_one_shape() {
         ("/v1/jobs/backup/trigger", Some(r#"{"kye":"k"}"#), 400, "API005"),
         ("/v1/jobs/backup/trigger", Some("{"), 400, "API005"),
         ("/v1/apply", Some("{}"), 400, "API005"),
+        ("/v1/apply", Some(r#"{"jobs":[{"name":"a"}]}"#), 400, "API005"),
         ("/v1/apply", Some(large.as_str()), 413, "API006"),
         ("/v1/nothing", None, 404, "API008"),
         ("/v1/jobs", Some("{}"), 405, "API008"),

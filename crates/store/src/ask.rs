@@ -44,7 +44,7 @@ pub struct Cycle {
 
 /// What the store read. Whatever is mentioned in it is complete: the job of every trigger and run is in `jobs`,
 /// and the unfinished runs of every job in `jobs` that is `serial` are in `runs`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Jobs asked for, and the jobs of all other rows, ordered by number.
     pub jobs: Vec<JobRow>,
@@ -91,7 +91,8 @@ pub struct Done {
     pub taken: Vec<RunId>,
 }
 
-/// Which runs to list; the newest are taken, newest first: unfinished ones, then by their end.
+/// Which runs to list; the newest are taken, newest first: unfinished ones by their
+/// ids, then finished ones in the order in which their ends were recorded.
 #[derive(Clone, Debug, Default)]
 pub struct RunFilter {
     /// Only of this job.
@@ -104,6 +105,13 @@ pub struct RunFilter {
     pub verdicts: Vec<Verdict>,
     /// Whether unfinished runs are wanted too (when `verdicts` is empty).
     pub unfinished: bool,
-    /// At most so many, the newest. The store holds it to 10,000.
+    /// At most so many, the newest. The store holds it to [`crate::RUNS_MAX`].
     pub limit: usize,
+}
+
+impl RunFilter {
+    /// Whether a nominal time is in the span.
+    pub(crate) fn spans(&self, nominal: Timestamp) -> bool {
+        self.since.is_none_or(|since| nominal >= since) && self.until.is_none_or(|until| nominal < until)
+    }
 }

@@ -98,3 +98,24 @@ pub struct TickRecord {
     /// Skips that touch the span; ordered by their first nominal time. They may reach beyond it.
     pub skips: Vec<Skip>,
 }
+
+impl TickRecord {
+    /// Brings both lists into their order, whatever order they were read in.
+    pub(crate) fn sort(&mut self) {
+        self.runs.sort_by_key(|run| (run.nominal, run.id));
+        self.skips.sort_by_key(|skip| (skip.range.first, skip.trigger, skip.at, skip.range.count));
+    }
+}
+
+/// How many unfinished runs a job has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnfinishedCount {
+    /// The job.
+    pub job: JobId,
+    /// Waiting for something other than time and capacity.
+    pub held: u64,
+    /// Waiting for their time or for capacity.
+    pub queued: u64,
+    /// Taken by a node.
+    pub leased: u64,
+}

@@ -57,7 +57,7 @@ fn holder(shape: &'static Shape, key: &str) -> Option<&'static str> {
 }
 
 /// The word of `known` that `word` was most likely meant to be: another case or separator, or few letters off.
-pub(crate) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let plain = |w: &str| w.to_lowercase().replace(['-', '_', ' '], "");
     let word: String = plain(word).chars().take(64).collect();
     let allowed = match word.chars().count() {

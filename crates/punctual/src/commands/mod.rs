@@ -1,6 +1,8 @@
 //! One module a command: its arguments, and what it does.
 
 pub mod cancel;
+#[allow(dead_code, reason = "explain will show the pages")]
+pub mod codes;
 pub mod completions;
 #[cfg(test)]
 pub mod examples;
@@ -17,5 +19,3 @@ pub mod ticks;
 pub mod timers;
 pub mod trigger;
 pub mod why;
-#[allow(dead_code, reason = "explain will show the pages")]
-pub mod codes;

@@ -7,13 +7,15 @@ use crate::dto::{
 use crate::error::{ApiError, NO_JOB};
 use crate::moment::parse_moment;
 use crate::nearest::nearest;
-use crate::request::{Body, Params, bad_query};
+use crate::request::{Body, Params, bad_body, bad_query};
 use crate::router::Engine;
 use crate::routes::runs::submitted;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use punctual_core::spec::JobSpec;
 use serde::Deserialize;
+use serde_json::Value;
 
 pub async fn list(State(engine): State<Engine>) -> Result<Json<Vec<JobDto>>, ApiError> {
     let now = engine.now();
@@ -31,7 +33,9 @@ pub async fn apply(
     Body(body): Body<ApplyDto>,
 ) -> Result<Json<Vec<JobChangeDto>>, ApiError> {
     let mode = if body.dry_run { ApplyMode::DryRun } else { ApplyMode::Apply };
-    let changes = engine.apply(body.jobs, body.owner, mode, body.prune).await?;
+    let read = |definition: &Value| JobSpec::from_json(definition).map_err(|why| bad_body(&why));
+    let jobs = body.jobs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let changes = engine.apply(jobs, body.owner, mode, body.prune).await?;
     Ok(Json(changes.iter().map(JobChangeDto::from).collect()))
 }
 

@@ -5,12 +5,13 @@ use punctual_core::error::{Code, Diagnostic};
 use punctual_core::id::{Fence, JobId, NodeId, Revision, RunId, TriggerId};
 use punctual_core::occurrence::{Disposition, Reason};
 use punctual_core::run::{Hold, Lease, Run, RunState, Verdict};
+use punctual_core::spec::JobSpec;
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::TriggerState;
 use punctual_server::*;
 use punctual_store::RunFilter;
 use punctual_store::row::{JobRow, Pause, TriggerRow};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -116,7 +117,7 @@ impl Fake {
                 failures: 2,
                 owner: String::new(),
             },
-            spec: Arc::new(json!({"name": "backup", "run": "true"})),
+            spec: Arc::new(JobSpec::named("backup")),
             triggers: vec![TriggerRow {
                 id: TriggerId(1),
                 job: JobId(1),
@@ -153,7 +154,7 @@ impl Control for Fake {
 
     fn apply(
         &self,
-        jobs: Vec<Value>,
+        jobs: Vec<JobSpec>,
         owner: String,
         mode: ApplyMode,
         prune: bool,

@@ -1,0 +1,1 @@
+SELECT id, host, since, cycle FROM node ORDER BY id

@@ -1,0 +1,1 @@
+SELECT cycle FROM node WHERE id = ?1

@@ -1,0 +1,1 @@
+INSERT INTO job_revision (job, revision, definition, at) VALUES (?1, ?2, ?3, ?4)

@@ -1,0 +1,3 @@
+SELECT id, job, trigger, revision, key, nominal, first_due, state, hold, due, owner, leased_at, started, stop, fence,
+    retries, losses, params, queue, priority, attempts
+FROM run WHERE id = ?1

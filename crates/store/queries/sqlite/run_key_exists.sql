@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT 1 FROM run WHERE job = ?1 AND key = ?2)

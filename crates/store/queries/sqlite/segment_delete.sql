@@ -1,0 +1,1 @@
+DELETE FROM segment WHERE number = ?1

@@ -1,0 +1,1 @@
+SELECT id FROM trigger WHERE job = ?1 ORDER BY id
