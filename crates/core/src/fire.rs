@@ -145,7 +145,7 @@ pub fn next_after(
 
 /// A calendar that moves instants to another day; what it makes of the schedule is the timetable.
 fn moving(rule: &TimeRule) -> Option<&CalendarRule> {
-    rule.calendar.as_ref().filter(|c| matches!(c.mode, CalendarMode::NextDay | CalendarMode::PreviousDay))
+    rule.calendar.as_ref().filter(|c| c.mode == CalendarMode::NextBusinessDay)
 }
 
 /// Whether the trigger's calendar lets an instant of its timetable be.

@@ -64,6 +64,11 @@ impl Monotonic {
     }
 }
 
+/// How long ago this machine was started, suspended time included.
+pub fn since_boot() -> Duration {
+    Monotonic::now().0
+}
+
 /// 128 random bits of the kernel's.
 ///
 /// # Panics

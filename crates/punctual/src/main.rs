@@ -3,6 +3,7 @@
 mod client;
 mod commands;
 mod data;
+mod definitions;
 mod failure;
 mod local;
 mod table;
@@ -31,6 +32,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(commands::serve::Args),
+    #[command(name = "__supervise", hide = true)]
+    Supervise(commands::hidden::Supervise),
+    #[command(name = "__launch", hide = true)]
+    Launch(commands::hidden::Launch),
     Jobs(commands::jobs::Args),
     Show(commands::show::Args),
     Trigger(commands::trigger::Args),
@@ -52,6 +58,9 @@ fn main() -> ExitCode {
         return commands::timers::run(&cli.data, cli.format);
     };
     match command {
+        Command::Serve(args) => commands::serve::run(args),
+        Command::Supervise(args) => commands::hidden::supervise(args),
+        Command::Launch(args) => commands::hidden::become_job(args),
         Command::Jobs(args) => commands::jobs::run(args),
         Command::Show(args) => commands::show::run(args),
         Command::Trigger(args) => commands::trigger::run(args),

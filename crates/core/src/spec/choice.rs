@@ -82,8 +82,7 @@ impl Choice for CalendarMode {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("only", Self::Only),
         ("except", Self::Except),
-        ("next-day", Self::NextDay),
-        ("previous-day", Self::PreviousDay),
+        ("next-business-day", Self::NextBusinessDay),
     ];
 }
 

@@ -19,3 +19,5 @@ pub mod ticks;
 pub mod timers;
 pub mod trigger;
 pub mod why;
+pub mod hidden;
+pub mod serve;

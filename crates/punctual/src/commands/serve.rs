@@ -13,7 +13,7 @@ use punctual_engine::data_dir::{DataDir, LockError};
 use punctual_engine::inbox::Message;
 use punctual_engine::run_loop::{Daemon, Observer, Options};
 use punctual_engine::shared::Engine;
-use punctual_store::Store;
+use punctual_store::{SqliteOptions, Store};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -69,7 +69,7 @@ fn serve(args: &Args) -> Result<(), String> {
         }
         LockError::Io(e) => error("API016", format!("the data directory {} cannot be locked: {e}", directory.display())),
     })?;
-    let store = Store::open_sqlite(&data.store(), Default::default()).map_err(|e| error(e.code().0, e.to_string()))?;
+    let store = Store::open_sqlite(&data.store(), SqliteOptions::new(punctual_engine::clock::since_boot)).map_err(|e| error(e.code().0, e.to_string()))?;
     let zones = punctual_engine::zones::open();
     let engine = Engine::new(store, zones, Clock::System, data);
     let owner = match &args.definitions {
@@ -90,15 +90,11 @@ fn serve(args: &Args) -> Result<(), String> {
     };
     let daemon = Daemon::start(engine.clone(), lock, options)?;
     on_signals(&engine)?;
-    let router = punctual_server::router::router(engine.clone());
-    let listening =
-        punctual_server::listen::serve_unix(&engine.data().socket(), router).map_err(|e| e.to_string())?;
     if let Some(path) = args.definitions.clone() {
         watch(engine.clone(), path, owner);
     }
     announce(&engine, args);
     let result = daemon.run();
-    drop(listening);
     result
 }
 
@@ -126,7 +122,7 @@ fn first_load(engine: &Engine, path: &Path, owner: &str) -> Result<(), String> {
 }
 
 fn load(engine: &Engine, path: &Path, owner: &str) -> Result<Vec<JobChange>, String> {
-    let loaded = definitions::read(path, engine.zones()).map_err(|errors| join(&errors))?;
+    let loaded = definitions::load(&[path.to_owned()], engine.zones()).map_err(|errors| join(&errors))?;
     for warning in &loaded.warnings {
         eprintln!("{warning}");
     }
@@ -149,11 +145,11 @@ fn report(changes: &[JobChange]) {
 
 /// Takes changed definitions over; bad ones are reported once and change nothing.
 fn watch(engine: Engine, path: PathBuf, owner: String) {
-    let mut seen = definitions::fingerprint(&path);
+    let mut seen = fingerprint(&path);
     let work = move || {
         loop {
             std::thread::sleep(WATCH);
-            let now = definitions::fingerprint(&path);
+            let now = fingerprint(&path);
             if now == seen {
                 continue;
             }
@@ -170,6 +166,20 @@ fn watch(engine: Engine, path: PathBuf, owner: String) {
     if let Err(error) = std::thread::Builder::new().name("definitions".into()).spawn(work) {
         eprintln!("punctual: changes of the definitions will not be seen: {error}");
     }
+}
+
+/// What changes when a file of `path` does: names, lengths and times of change.
+fn fingerprint(path: &Path) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<_> = entries
+        .chain([path.to_owned()])
+        .filter_map(|file| {
+            let facts = file.metadata().ok()?;
+            Some((file, facts.len(), facts.modified().ok()))
+        })
+        .collect();
+    files.sort();
+    files
 }
 
 fn on_signals(engine: &Engine) -> Result<(), String> {
@@ -229,7 +239,8 @@ impl Observer for Voice {
     }
 
     fn notice(&self, job: &Job, run: &Run) -> String {
-        let json = punctual_server::dto::run_json(&job.name, run);
+        let dto = punctual_server::dto::RunDto::new(run, &job.name, None, self.engine.clock().now());
+        let json = serde_json::to_string(&dto).unwrap_or_default();
         let log = self.engine.data().log(run.id, u32::try_from(run.attempts.len()).unwrap_or(1));
         let text = std::fs::read(log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
