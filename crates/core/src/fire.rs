@@ -89,20 +89,18 @@ pub fn fire(
     }
 }
 
-/// The state of a trigger that is applied, or changed, at `now`: it fires from there on.
+/// The state of a trigger that is applied for the first time at `now`: it fires from there on. An interval without an
+/// anchor of its own is anchored at the whole second that `now` is or precedes, so that its grid is one people can read.
 ///
 /// # Errors
 /// The rule's search for its next instant gave up at its bound.
-pub fn begin(trigger: &Trigger, anchor: Timestamp, now: Timestamp) -> Result<TriggerState, SearchLimit> {
+pub fn begin(trigger: &Trigger, now: Timestamp) -> Result<TriggerState, SearchLimit> {
+    let anchor = Timestamp::from_secs(Timestamp::from_micros(now.as_micros() + 999_999).as_secs());
     let mut state = TriggerState { cursor: now, next_at: None, anchor, fired: 0 };
     if let When::Time(rule) = &trigger.when {
-        if let Schedule::Every(every) = &rule.schedule
-            && every.initial_delay == Duration::ZERO
-            && every.anchor.is_none()
-            && anchor == now
-        {
-            // Its first instant is this one, and the cursor stands before what is still to come.
-            state.cursor = Timestamp::from_micros(now.as_micros() - 1);
+        if matches!(rule.schedule, Schedule::Every(_)) {
+            // With no initial delay the first instant is the anchor, which may be this very instant.
+            state.cursor = now.min(Timestamp::from_micros(anchor.as_micros() - 1));
         }
         state.next_at = match delay(rule) {
             Some(_) => Some(first_delay(rule, anchor).max(now)),

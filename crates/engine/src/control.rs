@@ -486,7 +486,7 @@ impl Apply<'_> {
     fn begin(&mut self, trigger: &punctual_core::trigger::Trigger, row: &JobRow) {
         let now = self.book.now();
         let blank = TriggerState { cursor: now, next_at: None, anchor: now, fired: 0 };
-        let mut state = fire::begin(trigger, now, now).unwrap_or(blank);
+        let mut state = fire::begin(trigger, now).unwrap_or(blank);
         if row.paused.is_some() {
             state.next_at = None;
         }
