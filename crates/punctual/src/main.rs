@@ -4,7 +4,9 @@ mod client;
 mod commands;
 mod data;
 mod definitions;
+mod export;
 mod failure;
+mod import;
 mod local;
 mod table;
 mod terminal;
@@ -51,6 +53,8 @@ enum Command {
     Resume(commands::resume::Args),
     Ticks(commands::ticks::Args),
     Why(commands::why::Args),
+    Import(commands::import::Args),
+    Export(commands::export::Args),
     InstallService(commands::install_service::Args),
     Completions(commands::completions::Args),
 }
@@ -78,6 +82,8 @@ fn main() -> ExitCode {
         Command::Resume(args) => commands::resume::run(args),
         Command::Ticks(args) => commands::ticks::run(args),
         Command::Why(args) => commands::why::run(args),
+        Command::Import(args) => commands::import::run(args),
+        Command::Export(args) => commands::export::run(args),
         Command::InstallService(args) => commands::install_service::run(args),
         Command::Completions(args) => commands::completions::run(args),
     }
