@@ -223,7 +223,9 @@ fn is_justified(d: &Disposed, trigger: &Trigger, job: &Job, newer: Newer) -> boo
         (Disposition::Skipped, Some(Reason::CatchUpCount)) => {
             catch_up.policy == CatchUpPolicy::All && newer.due >= catch_up.count_max as usize
         }
-        (Disposition::Expired, Some(Reason::StartDeadline)) => job.start_deadline.is_some_and(|max| late > max),
+        (Disposition::Expired, Some(Reason::StartDeadline)) => {
+            job.start_deadline.is_some_and(|max| late > max)
+        }
         (Disposition::Coalesced, None) => catch_up.policy == CatchUpPolicy::Latest && newer.runs,
         _ => false,
     }
@@ -303,7 +305,12 @@ proptest! {
 }
 
 /// A minutely trigger that was away for `minutes`.
-fn after_an_absence(catch_up: CatchUp, deadline: Option<Duration>, minutes: u64, ticks_max: usize) -> Vec<Disposed> {
+fn after_an_absence(
+    catch_up: CatchUp,
+    deadline: Option<Duration>,
+    minutes: u64,
+    ticks_max: usize,
+) -> Vec<Disposed> {
     let every = Every {
         interval: Duration::from_secs(60),
         pace: Pace::FixedRate,

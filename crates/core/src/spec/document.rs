@@ -159,7 +159,10 @@ fn job_nodes<'n>(reader: &mut Reader<'_>, document: &Fields<'n>) -> Vec<&'n Node
             Some(items) => nodes.extend(items),
             None if entry.node.get("name").is_some() => {
                 let one = Diagnostic::error(Code("DEF017"), "one job stands where a list of jobs belongs");
-                reader.report(entry.place, one.hint("write `job:` for one job, or put `- ` before its first key"));
+                reader.report(
+                    entry.place,
+                    one.hint("write `job:` for one job, or put `- ` before its first key"),
+                );
             }
             None => reader.wrong_type(&entry.node, "a list of jobs, each beginning with `- name: …`"),
         }
