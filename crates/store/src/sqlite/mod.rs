@@ -110,8 +110,8 @@ impl Sqlite {
         let (reads, read) = channel();
         let (archiver, orders) = channel();
         let writer = writer(&file, options, archiver.clone())?;
-        let mut threads = Threads::default();
-        threads.writer = Some(spawn("store-writer", move || writer.run(&written))?);
+        let writer = Some(spawn("store-writer", move || writer.run(&written))?);
+        let mut threads = Threads { writer, others: Vec::new() };
         let read = Arc::new(Mutex::new(read));
         for _ in 0..options.readers.max(1) {
             let conn = open::reader(&file)?;

@@ -209,7 +209,7 @@ impl Reader {
             let Some(mut conn) = archive::read(&self.archive_dir, number)? else {
                 self.missed.set(true);
                 let file = archive::path(&self.archive_dir, number);
-                return Err(StoreError::Corrupt(format!("{} is missing", file.display())));
+                return Err(StoreError::Unreadable(format!("{} is missing", file.display())));
             };
             conn.progress_handler(LOOK_EVERY, Some(self.over()))?;
             open.truncate(ARCHIVES_OPEN_MAX - 1);

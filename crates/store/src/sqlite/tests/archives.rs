@@ -108,7 +108,7 @@ fn a_lost_archive_is_an_error_and_a_complaint_not_a_hole() {
     sqlite(&store).archive_now();
     std::fs::remove_file(dir.path().join("history/000002.db")).expect("it is there");
     let answer = wait(store.runs(everything()));
-    assert!(matches!(&answer, Err(StoreError::Corrupt(why)) if why.contains("000002.db")), "{answer:?}");
+    assert!(matches!(&answer, Err(StoreError::Unreadable(why)) if why.contains("000002.db")), "{answer:?}");
     let found = wait(store.check()).expect("the check itself can be made");
     assert!(found.iter().any(|sentence| sentence.contains("000002.db")), "{found:?}");
 }

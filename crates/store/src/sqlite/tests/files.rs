@@ -85,6 +85,20 @@ fn a_damaged_page_is_found() {
 }
 
 #[test]
+fn a_row_that_cannot_be_read_harms_no_other() {
+    let dir = Dir::new();
+    let store = dir.open();
+    with_jobs(&store, 2);
+    let (spoilt, sound) = (run(1, 1, 9), run(2, 2, 9));
+    put(&store, Ask::default(), new(vec![spoilt.clone(), sound.clone()])).expect("new");
+    beside(&dir).execute("UPDATE run SET attempts = 'gone' WHERE job = 1", []).expect("writable");
+    let answer = put(&store, of_runs(&[&spoilt]), Decision::default());
+    assert!(matches!(answer, Err(StoreError::Unreadable(_))), "{answer:?}");
+    let next = Decision { runs: vec![leased(&sound, NODE, 9)], ..Decision::default() };
+    put(&store, of_runs(&[&sound]), next).expect("the store goes on");
+}
+
+#[test]
 fn the_check_finds_what_no_constraint_can_rule_out() {
     let dir = Dir::new();
     let store = dir.open();

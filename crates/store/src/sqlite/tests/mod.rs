@@ -3,6 +3,7 @@
 mod archives;
 mod crash;
 mod files;
+mod plans;
 mod threads;
 
 use super::*;
