@@ -34,6 +34,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(commands::init::Args),
+    Check(commands::check::Args),
+    Schema(commands::schema::Args),
     Serve(commands::serve::Args),
     #[command(name = "__supervise", hide = true)]
     Supervise(commands::hidden::Supervise),
@@ -62,6 +65,9 @@ fn main() -> ExitCode {
         return commands::timers::run(&cli.data, cli.format);
     };
     match command {
+        Command::Init(args) => commands::init::run(args),
+        Command::Check(args) => commands::check::run(args),
+        Command::Schema(args) => commands::schema::run(args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Supervise(args) => commands::hidden::supervise(args),
         Command::Launch(args) => commands::hidden::become_job(args),
