@@ -67,13 +67,16 @@ pub fn read(paths: &[PathBuf]) -> (Vec<Source>, Vec<Diagnostic>) {
 /// The files of a directory that hold definitions, by name. Hidden ones, and directories in it, are left out.
 fn list(directory: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     let unreadable = |why: std::io::Error| {
-        Diagnostic::error(UNREADABLE, format!("the directory {directory:?} cannot be read")).detail(why.to_string())
+        Diagnostic::error(UNREADABLE, format!("the directory {directory:?} cannot be read"))
+            .detail(why.to_string())
     };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        let known = path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known));
+        let known = path
+            .extension()
+            .is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known));
         if known && !hidden && !path.is_dir() {
             files.push(path);
         }
@@ -92,9 +95,12 @@ fn read_file(path: &Path) -> Result<Source, Diagnostic> {
         false => (path.display().to_string(), open(path).and_then(|mut file| read_bounded(&mut file))),
     };
     let bytes = bytes.map_err(|why| {
-        let diagnostic = Diagnostic::error(UNREADABLE, format!("{name:?} cannot be read")).detail(why.to_string());
+        let diagnostic =
+            Diagnostic::error(UNREADABLE, format!("{name:?} cannot be read")).detail(why.to_string());
         match why.kind() {
-            std::io::ErrorKind::NotFound => diagnostic.hint("is the path right? `punctual init` writes a first file"),
+            std::io::ErrorKind::NotFound => {
+                diagnostic.hint("is the path right? `punctual init` writes a first file")
+            }
             _ => diagnostic,
         }
     })?;
@@ -131,7 +137,8 @@ fn read_beside(definitions: &str, path: &str) -> Result<String, String> {
 pub fn origin(definitions: &Definitions, sources: &[Source], job: &str, key: &str) -> Option<Origin> {
     use spec::ValueOrigin::{BuiltIn, Defaults, Job};
     let origins = definitions.origins.get(job)?;
-    let given = origins.values.get(key).or_else(|| origins.values.get("triggers").filter(|_| key == "schedule"));
+    let given =
+        origins.values.get(key).or_else(|| origins.values.get("triggers").filter(|_| key == "schedule"));
     let line = match given {
         Some(Job { line } | Defaults { line }) => *line,
         Some(BuiltIn) | None => origins.line,
@@ -189,7 +196,8 @@ mod tests {
         let job = |name: &str| format!("job: {{name: {name}, run: [\"true\"]}}");
         let files = [("b.yml", job("b")), ("a.yaml", job("a")), ("c.json", job("c")), (".d.yaml", job("d"))];
         let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-        let directory = directory("read", &[files.as_slice(), &[("notes.txt", "not: {yaml"), ("e.yaml~", "x")]].concat());
+        let directory =
+            directory("read", &[files.as_slice(), &[("notes.txt", "not: {yaml"), ("e.yaml~", "x")]].concat());
         let zones = ZoneTable::bundled();
         let definitions = load(std::slice::from_ref(&directory), &zones).expect("three jobs");
         let names: Vec<_> = definitions.jobs.iter().map(|job| job.name.as_str()).collect();

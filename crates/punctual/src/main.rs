@@ -6,9 +6,14 @@ mod data;
 mod definitions;
 mod failure;
 mod local;
+#[cfg(test)]
+#[path = "../../server/tests/support/seed.rs"]
+#[allow(dead_code, reason = "each test takes what it needs")]
+mod seed;
 mod table;
 mod terminal;
 mod when;
+mod zoned;
 
 use clap::{Parser, Subcommand};
 use data::Data;
@@ -37,6 +42,7 @@ enum Command {
     Supervise(commands::hidden::Supervise),
     #[command(name = "__launch", hide = true)]
     Launch(commands::hidden::Launch),
+    Apply(commands::apply::Args),
     Jobs(commands::jobs::Args),
     Show(commands::show::Args),
     Trigger(commands::trigger::Args),
@@ -48,6 +54,7 @@ enum Command {
     Resume(commands::resume::Args),
     Ticks(commands::ticks::Args),
     Why(commands::why::Args),
+    Doctor(commands::doctor::Args),
     InstallService(commands::install_service::Args),
     Completions(commands::completions::Args),
 }
@@ -61,6 +68,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => commands::serve::run(args),
         Command::Supervise(args) => commands::hidden::supervise(args),
         Command::Launch(args) => commands::hidden::become_job(args),
+        Command::Apply(args) => commands::apply::run(args),
         Command::Jobs(args) => commands::jobs::run(args),
         Command::Show(args) => commands::show::run(args),
         Command::Trigger(args) => commands::trigger::run(args),
@@ -72,6 +80,7 @@ fn main() -> ExitCode {
         Command::Resume(args) => commands::resume::run(args),
         Command::Ticks(args) => commands::ticks::run(args),
         Command::Why(args) => commands::why::run(args),
+        Command::Doctor(args) => commands::doctor::run(args),
         Command::InstallService(args) => commands::install_service::run(args),
         Command::Completions(args) => commands::completions::run(args),
     }

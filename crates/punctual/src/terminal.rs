@@ -23,9 +23,13 @@ impl Screen {
         }
         let width =
             rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| usize::from(size.ws_col));
+        Self { width: width.filter(|w| *w > 0), colour: Self::wants_colour() }
+    }
+
+    /// Whether the user wants colours on a terminal.
+    pub fn wants_colour() -> bool {
         let unset = |name: &str| std::env::var_os(name).is_none_or(|v| v.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { width: width.filter(|w| *w > 0), colour: unset("NO_COLOR") && !dumb }
+        unset("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
     }
 }
 

@@ -1,11 +1,14 @@
 //! One module a command: its arguments, and what it does.
 
+pub mod apply;
 pub mod cancel;
 #[allow(dead_code, reason = "explain will show the pages")]
 pub mod codes;
 pub mod completions;
+pub mod doctor;
 #[cfg(test)]
 pub mod examples;
+pub mod hidden;
 pub mod install_service;
 pub mod jobs;
 pub mod logs;
@@ -13,11 +16,10 @@ pub mod pause;
 pub mod resume;
 pub mod retry;
 pub mod runs;
+pub mod serve;
 pub mod show;
 pub mod subject;
 pub mod ticks;
 pub mod timers;
 pub mod trigger;
 pub mod why;
-pub mod hidden;
-pub mod serve;
