@@ -3,6 +3,7 @@
 use punctual_core::error::{Code, Diagnostic, Origin, Severity};
 use punctual_core::spec::{self, Context, Definitions, FILE_BYTES_MAX, Source};
 use punctual_core::zone::ZoneTable;
+use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -133,27 +134,42 @@ fn read_beside(definitions: &str, path: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
 
-/// The position of a key of a job in `sources`, for a remark that was made without one.
-pub fn origin(definitions: &Definitions, sources: &[Source], job: &str, key: &str) -> Option<Origin> {
-    use spec::ValueOrigin::{BuiltIn, Defaults, Job};
-    let origins = definitions.origins.get(job)?;
-    let given =
-        origins.values.get(key).or_else(|| origins.values.get("triggers").filter(|_| key == "schedule"));
-    let line = match given {
-        Some(Job { line } | Defaults { line }) => *line,
-        Some(BuiltIn) | None => origins.line,
-    };
-    let source = sources.iter().find(|source| source.name == origins.file)?;
-    let text = source.text.lines().nth(line.saturating_sub(1) as usize)?.trim_end();
-    let indent = text.chars().take_while(|c| matches!(c, ' ' | '-')).count();
-    let count = |number: usize| u32::try_from(number).unwrap_or(1);
-    Some(Origin {
-        file: origins.file.clone(),
-        line,
-        column: count(indent + 1),
-        width: count(text.chars().count().saturating_sub(indent).clamp(1, 160)),
-        snippet: text.chars().take(160).collect(),
-    })
+/// Positions of jobs in their sources, for remarks that were made without one.
+pub struct Positions<'a> {
+    definitions: &'a Definitions,
+    lines: HashMap<&'a str, Vec<&'a str>>,
+}
+
+impl<'a> Positions<'a> {
+    /// Those of `definitions`, which were loaded from `sources`.
+    pub fn new(definitions: &'a Definitions, sources: &'a [Source]) -> Self {
+        let lines = sources.iter().map(|source| (source.name.as_str(), source.text.lines().collect()));
+        Self { definitions, lines: lines.collect() }
+    }
+
+    /// Where the key of a job stands, in the job or in its file's defaults; else where the job's name does.
+    pub fn of(&self, job: &str, key: &str) -> Option<Origin> {
+        use spec::ValueOrigin::{Defaults, Job};
+        let origins = self.definitions.origins.get(job)?;
+        let triggers = || origins.values.get("triggers").filter(|_| key == "schedule");
+        let line = match origins.values.get(key).or_else(triggers) {
+            Some(Job { line } | Defaults { line }) => *line,
+            None => origins.line,
+        };
+        let lines = self.lines.get(origins.file.as_str())?;
+        let text = lines.get(line.saturating_sub(1) as usize)?.trim_end();
+        let indent = text.chars().take_while(|c| matches!(c, ' ' | '-')).count();
+        // A comment behind the key is not meant.
+        let meant = text.find(" #").map_or(text, |comment| text[..comment].trim_end());
+        let count = |number: usize| u32::try_from(number).unwrap_or(1);
+        Some(Origin {
+            file: origins.file.clone(),
+            line,
+            column: count(indent + 1),
+            width: count(meant.chars().count().saturating_sub(indent).clamp(1, 160)),
+            snippet: text.chars().take(160).collect(),
+        })
+    }
 }
 
 /// A diagnostic as a terminal shows it, with colour if `colour`.
@@ -211,7 +227,7 @@ mod tests {
         let paths = [directory.clone(), PathBuf::from("/nonexistent/x.yaml"), PathBuf::from("/dev/zero")];
         let found = load(&paths, &ZoneTable::bundled()).expect_err("four faults");
         let codes: Vec<_> = found.iter().map(|d| d.code.0).collect();
-        assert_eq!(codes, ["DEF001", "DEF001", "DEF005", "DEF007", "DEF002"], "{found:?}");
+        assert_eq!(codes, ["DEF001", "DEF001", "DEF007", "DEF005", "DEF002"], "{found:?}");
         std::fs::remove_dir_all(directory).expect("the test made it");
     }
 

@@ -8,7 +8,6 @@ use crate::table::{Tone, paint};
 use crate::terminal::{Screen, one_line};
 use punctual_core::error::Diagnostic;
 use punctual_server::dto::{ApplyDto, ErrorBodyDto, JobChangeDto};
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -71,7 +70,7 @@ fn refused(found: &[Diagnostic], format: Format) -> Failure {
     };
     if format == Format::Table {
         tell(others, format);
-        let text = definitions::render(first, std::io::stderr().is_terminal());
+        let text = definitions::render(first, Screen::stderr_colour());
         return Failure { told: Some(text), ..Failure::new(NO, first.clone()) };
     }
     let mut failure = Failure::new(NO, first.clone());
@@ -84,7 +83,7 @@ fn refused(found: &[Diagnostic], format: Format) -> Failure {
 
 fn tell(diagnostics: &[Diagnostic], format: Format) {
     if format == Format::Table {
-        let colour = std::io::stderr().is_terminal() && Screen::wants_colour();
+        let colour = Screen::stderr_colour();
         diagnostics.iter().for_each(|one| remark(definitions::render(one, colour) + "\n"));
     }
 }

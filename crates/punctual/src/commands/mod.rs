@@ -2,13 +2,17 @@
 
 pub mod apply;
 pub mod cancel;
+pub mod check;
 #[allow(dead_code, reason = "explain will show the pages")]
 pub mod codes;
 pub mod completions;
 pub mod doctor;
 #[cfg(test)]
 pub mod examples;
+pub mod export;
 pub mod hidden;
+pub mod import;
+pub mod init;
 pub mod install_service;
 pub mod jobs;
 pub mod logs;
@@ -16,6 +20,7 @@ pub mod pause;
 pub mod resume;
 pub mod retry;
 pub mod runs;
+pub mod schema;
 pub mod serve;
 pub mod show;
 pub mod subject;

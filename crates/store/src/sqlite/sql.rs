@@ -44,6 +44,7 @@ statements! {
     RUN_QUEUED = "run_queued",
     RUN_LEASED_ELSEWHERE = "run_leased_elsewhere",
     RUN_DUE_EARLIEST = "run_due_earliest",
+    RUN_ID_EXISTS = "run_id_exists",
     RUN_KEY_EXISTS = "run_key_exists",
     RUN_COUNTS = "run_counts",
     RUN_INSERT = "run_insert",
