@@ -7,19 +7,12 @@ use std::path::Path;
 /// Files of the data directory that are looked at besides it.
 const FILES: [&str; 4] = ["lock", "store", "journal", "logs"];
 
-/// What is open to others in the data directory.
+/// What is open to others in the data directory. Behind a closed directory the modes of what is in it do not matter.
 pub fn loose(directory: &Path, socket: &str) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    // Behind a closed directory the modes of what is in it do not matter, but a closed door is no excuse for two.
-    let inside = FILES.iter().chain([&socket]).map(|name| directory.join(name));
-    for path in std::iter::once(directory.to_owned()).chain(inside) {
-        let Ok(meta) = std::fs::symlink_metadata(&path) else { continue };
-        let mode = meta.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            let message = format!("{} has mode {mode:03o}: others may use it", path.display());
-            let hint = format!("chmod go= {}", path.display());
-            findings.push(Finding::new("modes", Health::Warning, message).hint(hint));
-        }
+    let mut findings = open_to_others(directory);
+    if !findings.is_empty() {
+        let inside = FILES.iter().chain([&socket]).map(|name| directory.join(name));
+        findings.extend(inside.flat_map(|path| open_to_others(&path)));
     }
     if let Ok(meta) = std::fs::metadata(directory)
         && meta.uid() != rustix::process::geteuid().as_raw()
@@ -31,6 +24,16 @@ pub fn loose(directory: &Path, socket: &str) -> Vec<Finding> {
         findings.push(Finding::new("modes", Health::Ok, "the data directory is its owner's alone"));
     }
     findings
+}
+
+fn open_to_others(path: &Path) -> Vec<Finding> {
+    let Ok(meta) = std::fs::symlink_metadata(path) else { return Vec::new() };
+    let mode = meta.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Vec::new();
+    }
+    let message = format!("{} has mode {mode:03o}: others may use it", path.display());
+    vec![Finding::new("modes", Health::Warning, message).hint(format!("chmod go= {}", path.display()))]
 }
 
 #[cfg(test)]
