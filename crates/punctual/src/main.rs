@@ -9,6 +9,8 @@ mod failure;
 mod import;
 mod local;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 #[path = "../../server/tests/support/seed.rs"]
 #[allow(dead_code, reason = "each test takes what it needs")]
 mod seed;
