@@ -1,9 +1,11 @@
 //! One module a command: its arguments, and what it does.
 
+pub mod apply;
 pub mod cancel;
 pub mod check;
 pub mod codes;
 pub mod completions;
+pub mod doctor;
 #[cfg(test)]
 pub mod examples;
 pub mod explain;
