@@ -235,7 +235,7 @@ impl Engine {
     /// # Errors
     /// There is no such run, it has ended, or the store could not do it.
     pub async fn cancel(&self, run: RunId) -> Result<Run, EngineError> {
-        let mut ask = Ask { runs: vec![run], jobs: self.definitions().downstream().collect(), ..Ask::default() };
+        let mut ask = Ask { runs: vec![run], ..Ask::default() };
         let (cancelled, effects, _) = self
             .write(&mut ask, move |book, _| {
                 book.event(run, RunEvent::Stop(StopReason::Cancel));
@@ -316,9 +316,7 @@ impl Engine {
     {
         let nearest = self.nearest(name).await?;
         let name = name.to_owned();
-        let mut jobs: Vec<JobId> = self.definitions().downstream().collect();
-        jobs.dedup();
-        let mut ask = Ask { job_names: vec![name.clone()], jobs, ..Ask::default() };
+        let mut ask = Ask { job_names: vec![name.clone()], ..Ask::default() };
         let (_, effects, _) = self
             .write(&mut ask, move |book, snapshot| {
                 let row = book.job_named(&name).filter(|j| !j.retired).cloned();

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 /// No store call waits longer to be tried.
 pub const STORE_DEADLINE: Duration = Duration::from_secs(5);
-/// So often a decision is taken again because it needed a definition that was not at hand.
-const LOADS_MAX: usize = 4;
+/// So often a decision is taken again because it needed a definition or a job that was not at hand.
+const LOADS_MAX: usize = 6;
 
 /// The engine of one process. Cloning it shares it.
 #[derive(Clone)]
@@ -156,7 +156,8 @@ impl Engine {
                     let mut book = Book::new(snapshot, definitions.clone(), clock.now());
                     let result = work(&mut book, snapshot);
                     let (decision, effects) = book.close();
-                    let written = if result.is_ok() && effects.missing.is_empty() { decision } else { Decision::default() };
+                    let complete = effects.missing.is_empty() && effects.unread.is_empty();
+                    let written = if result.is_ok() && complete { decision } else { Decision::default() };
                     *answer.lock().expect("no holder of this lock panics") = Some((result, effects));
                     written
                 })
@@ -171,12 +172,13 @@ impl Engine {
             if let Some(cycle) = &mut ask.cycle {
                 cycle.number += 1;
             }
-            if effects.missing.is_empty() {
+            if effects.missing.is_empty() && effects.unread.is_empty() {
                 return result.map(|value| (value, effects, done));
             }
             self.load(&effects.missing).await?;
+            ask.jobs.extend(&effects.unread);
         }
-        Err(EngineError::Store(StoreError::Corrupt("a definition that runs refer to is missing".into())))
+        Err(EngineError::Store(StoreError::Corrupt("definitions or triggers that runs refer to are missing".into())))
     }
 
     /// A commit's answer was not seen: the node's cycle tells whether it applied, and the runs themselves which of

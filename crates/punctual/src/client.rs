@@ -3,8 +3,7 @@
 
 use crate::data::Data;
 use crate::failure::{Failure, NO, NOT_FOUND, UNAVAILABLE};
-use crate::local;
-use axum::Router;
+use crate::local::{self, Local};
 use axum::body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::http::{HeaderMap, Method, Request, Response, StatusCode, header};
@@ -50,7 +49,9 @@ pub struct Client {
 
 enum Transport {
     Socket(PathBuf),
-    Local(Router),
+    Local(Box<Local>),
+    #[cfg(test)]
+    Router(axum::Router),
 }
 
 /// What came back, whatever its status.
@@ -102,15 +103,15 @@ impl Client {
     fn open_at(directory: &Path) -> Result<Self, Failure> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|why| broken(&why))?;
-        let transport = find(directory, &runtime)?;
+        let transport = find(directory)?;
         Ok(Self { runtime, transport, now: Cell::new(Timestamp::EPOCH) })
     }
 
     /// A client of a router in this process.
     #[cfg(test)]
-    pub fn of(router: Router) -> Self {
+    pub fn of(router: axum::Router) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        Self { runtime, transport: Transport::Local(router), now: Cell::new(Timestamp::EPOCH) }
+        Self { runtime, transport: Transport::Router(router), now: Cell::new(Timestamp::EPOCH) }
     }
 
     /// Whether a daemon answers.
@@ -172,10 +173,9 @@ impl Client {
 impl Transport {
     async fn send(&self, request: Request<Body>) -> Result<Reply, Failure> {
         match self {
-            Self::Local(router) => {
-                let response = router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
-                collect(response).await
-            }
+            Self::Local(local) => collect(ask(&local.router, request).await).await,
+            #[cfg(test)]
+            Self::Router(router) => collect(ask(router, request).await).await,
             Self::Socket(path) => {
                 let stream = connect_unix(path).and_then(|stream| {
                     stream.set_nonblocking(true)?;
@@ -194,6 +194,10 @@ impl Transport {
     }
 }
 
+async fn ask(router: &axum::Router, request: Request<Body>) -> Response<Body> {
+    router.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+}
+
 async fn collect<B>(response: Response<B>) -> Result<Reply, Failure>
 where
     B: hyper::body::Body,
@@ -206,7 +210,7 @@ where
 
 /// The daemon's socket if it answers, else the store if its lock is free. Between the two another process may be
 /// starting or ending, so both are tried for a while.
-fn find(directory: &Path, runtime: &tokio::runtime::Runtime) -> Result<Transport, Failure> {
+fn find(directory: &Path) -> Result<Transport, Failure> {
     let socket = directory.join(SOCKET_NAME);
     for _ in 0..TRIES_MAX {
         match connect_unix(&socket) {
@@ -219,8 +223,8 @@ fn find(directory: &Path, runtime: &tokio::runtime::Runtime) -> Result<Transport
             }
             Err(_) => {}
         }
-        if let Some(router) = local::open(directory, runtime)? {
-            return Ok(Transport::Local(router));
+        if let Some(local) = local::open(directory)? {
+            return Ok(Transport::Local(Box::new(local)));
         }
         std::thread::sleep(TRY_PAUSE);
     }

@@ -4,7 +4,9 @@ mod client;
 mod commands;
 mod data;
 mod definitions;
+mod export;
 mod failure;
+mod import;
 mod local;
 mod table;
 mod terminal;
@@ -32,6 +34,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(commands::init::Args),
+    Check(commands::check::Args),
+    Schema(commands::schema::Args),
     Serve(commands::serve::Args),
     #[command(name = "__supervise", hide = true)]
     Supervise(commands::hidden::Supervise),
@@ -48,6 +53,8 @@ enum Command {
     Resume(commands::resume::Args),
     Ticks(commands::ticks::Args),
     Why(commands::why::Args),
+    Import(commands::import::Args),
+    Export(commands::export::Args),
     InstallService(commands::install_service::Args),
     Completions(commands::completions::Args),
 }
@@ -58,6 +65,9 @@ fn main() -> ExitCode {
         return commands::timers::run(&cli.data, cli.format);
     };
     match command {
+        Command::Init(args) => commands::init::run(args),
+        Command::Check(args) => commands::check::run(args),
+        Command::Schema(args) => commands::schema::run(args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Supervise(args) => commands::hidden::supervise(args),
         Command::Launch(args) => commands::hidden::become_job(args),
@@ -72,6 +82,8 @@ fn main() -> ExitCode {
         Command::Resume(args) => commands::resume::run(args),
         Command::Ticks(args) => commands::ticks::run(args),
         Command::Why(args) => commands::why::run(args),
+        Command::Import(args) => commands::import::run(args),
+        Command::Export(args) => commands::export::run(args),
         Command::InstallService(args) => commands::install_service::run(args),
         Command::Completions(args) => commands::completions::run(args),
     }

@@ -458,13 +458,13 @@ fn joined(reader: &mut Reader<'_>, layers: &Layers<'_>, key: &str) -> BTreeMap<S
 /// Where the value of each key comes from.
 fn origins(reader: &Reader<'_>, layers: &Layers<'_>, place: Place) -> Origins {
     let file = reader.texts.name(place.file).to_owned();
-    let values = JOB.keys().filter(|key| key.name != "name").filter_map(|key| {
+    let values = JOB.keys().filter_map(|key| {
         let origin = match (layers.job.get(key.name), layers.shared(key.name)) {
             (Some(entry), _) => ValueOrigin::Job { line: entry.place.line },
             (None, Some(entry)) => ValueOrigin::Defaults { line: entry.place.line },
-            (None, None) => ValueOrigin::BuiltIn,
+            (None, None) => return None,
         };
-        (origin != ValueOrigin::BuiltIn || key.default.is_some()).then(|| (key.name.to_owned(), origin))
+        Some((key.name.to_owned(), origin))
     });
     Origins { values: values.collect(), file, line: place.line }
 }

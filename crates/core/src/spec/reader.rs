@@ -84,6 +84,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// How much was found so far: a part that was read without a fault has added nothing.
+    pub(crate) fn found(&self) -> usize {
+        self.found.len()
+    }
+
     /// Everything found, errors and warnings apart, each in the order of the files.
     pub(crate) fn finish(self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         let (mut errors, mut warnings): (Vec<_>, Vec<_>) =
@@ -133,7 +138,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn wrong_type(&mut self, node: &Node, wanted: &str) {
-        let message = format!("here stands {}, wanted is {wanted}", node.describe());
+        let message = match node.is_null() {
+            true => format!("here stands nothing, wanted is {wanted}"),
+            false => format!("here stands {}, wanted is {wanted}", node.describe()),
+        };
         let diagnostic = Diagnostic::error(WRONG_TYPE, message);
         let diagnostic = if node.is_null() {
             diagnostic.hint("give a value, indented below the key or behind it, or remove the key")
@@ -286,7 +294,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn not_a_word(&mut self, node: &Node, text: &str, known: &[&str]) {
-        let hint = match suggest::nearest(text, known.iter().copied()) {
+        let hint = match suggest::word(text, known) {
             Some(near) => format!("write {near}"),
             None => format!("write one of {}", known.join(", ")),
         };

@@ -43,7 +43,6 @@ pub fn job() -> JobDto {
         name: "backup".to_owned(),
         revision: 3,
         paused: None,
-        retired: false,
         owner: Some("jobs.yaml".to_owned()),
         failures: 0,
         next_time: Some(after(192)),

@@ -13,13 +13,10 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   punctual jobs
-  punctual jobs --retired --format json")]
+  punctual jobs --format json")]
 pub struct Args {
     #[command(flatten)]
     data: Data,
-    /// List the jobs that were removed from the definitions, too
-    #[arg(long)]
-    retired: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -32,8 +29,7 @@ pub fn run(args: Args) -> ExitCode {
 
 fn list(args: &Args) -> Result<u8, Failure> {
     let client = Client::open(&args.data)?;
-    let mut jobs: Vec<JobDto> = client.get("/v1/jobs")?;
-    jobs.retain(|job| args.retired || !job.retired);
+    let jobs: Vec<JobDto> = client.get("/v1/jobs")?;
     match args.format {
         Format::Json => print(json(&jobs)),
         Format::Table => print(table(&jobs).render(Screen::stdout())),
@@ -51,21 +47,20 @@ fn table(jobs: &[JobDto]) -> Table {
             job.next_time.map_or_else(|| Cell::toned("-", Tone::Dim), |next| utc(next.0).into()),
             count(job.active_runs),
             count(job.held_runs),
-            count(job.failures as usize),
+            count(u64::from(job.failures)),
             job.owner.as_deref().unwrap_or("").into(),
         ]);
     }
     table
 }
 
-fn count(number: usize) -> Cell {
+fn count(number: u64) -> Cell {
     Cell::toned(number.to_string(), if number == 0 { Tone::Dim } else { Tone::Plain })
 }
 
 fn state(job: &JobDto) -> Cell {
-    match (&job.paused, job.retired) {
-        (_, true) => Cell::toned("retired", Tone::Dim),
-        (Some(_), _) => Cell::toned("paused", Tone::Busy),
-        _ => Cell::toned("active", Tone::Good),
+    match &job.paused {
+        Some(_) => Cell::toned("paused", Tone::Busy),
+        None => Cell::toned("active", Tone::Good),
     }
 }

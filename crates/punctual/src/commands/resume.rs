@@ -40,7 +40,7 @@ fn resume(args: &Args) -> Result<u8, Failure> {
     let client = Client::open(&args.data)?;
     let names = if args.all {
         let jobs: Vec<JobDto> = client.get("/v1/jobs")?;
-        jobs.into_iter().filter(|job| job.paused.is_some() && !job.retired).map(|job| job.name).collect()
+        jobs.into_iter().filter(|job| job.paused.is_some()).map(|job| job.name).collect()
     } else {
         args.jobs.clone()
     };

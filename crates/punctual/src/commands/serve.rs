@@ -90,11 +90,15 @@ fn serve(args: &Args) -> Result<(), String> {
     };
     let daemon = Daemon::start(engine.clone(), lock, options)?;
     on_signals(&engine)?;
+    let router = punctual_server::router::router(engine.clone());
+    let listening =
+        punctual_server::listen::serve_unix(&engine.data().socket(), router).map_err(|e| e.to_string())?;
     if let Some(path) = args.definitions.clone() {
         watch(engine.clone(), path, owner);
     }
     announce(&engine, args);
     let result = daemon.run();
+    drop(listening);
     result
 }
 

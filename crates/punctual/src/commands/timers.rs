@@ -19,7 +19,6 @@ pub fn run(data: &Data, format: Format) -> ExitCode {
 fn list(data: &Data, format: Format) -> Result<u8, Failure> {
     let client = Client::open(data)?;
     let mut jobs: Vec<JobDto> = client.get("/v1/jobs")?;
-    jobs.retain(|job| !job.retired);
     jobs.sort_by(|a, b| {
         (a.next_time.is_none(), a.next_time, &a.name).cmp(&(b.next_time.is_none(), b.next_time, &b.name))
     });
