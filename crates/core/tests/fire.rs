@@ -171,7 +171,7 @@ fn walk(
     ticks_max: usize,
 ) -> (Vec<Disposed>, Timestamp) {
     let mut now = START;
-    let mut state = begin(trigger, START, START).expect("bounded");
+    let mut state = begin(trigger, START).expect("bounded");
     state.cursor = START;
     let mut disposed = Vec::new();
     for (wait, input) in steps {
@@ -280,7 +280,7 @@ proptest! {
         let trigger = Trigger { name: "t".to_owned(), when: When::Time(rule), catch_up };
         let job = job(None);
         let now = START.saturating_add(Duration::from_secs(ahead));
-        let mut state = begin(&trigger, START, START).expect("bounded");
+        let mut state = begin(&trigger, START).expect("bounded");
         settle(&job, &trigger, &mut state, (now, &Input::Tick), 100, &mut Vec::new());
         let earlier = now.saturating_sub(Duration::from_secs(back));
         let firing = fire(&job, &trigger, &state, &Input::Tick, earlier, 100).expect("bounded");
@@ -367,7 +367,7 @@ fn a_fixed_delay_waits_for_the_end_of_its_run() {
     let ask = |state: &TriggerState, input: Input, secs: u64| {
         fire(&job, &trigger, state, &input, at(secs), 10).expect("arithmetic has no search")
     };
-    let state = begin(&trigger, START, START).expect("arithmetic has no search");
+    let state = begin(&trigger, START).expect("arithmetic has no search");
     assert_eq!(state.next_at, Some(at(5)));
     assert_eq!(ask(&state, Input::Tick, 4).occurrences, []);
     let first = ask(&state, Input::Tick, 6);

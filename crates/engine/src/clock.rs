@@ -1,5 +1,7 @@
 //! The clock: the one module that asks what time it is, and where random identities come from.
 
+#![expect(clippy::disallowed_methods, reason = "this is the module that may ask")]
+
 use punctual_core::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,7 +23,6 @@ impl Clock {
     }
 
     /// The present instant of the wall clock.
-    #[expect(clippy::disallowed_methods, reason = "this is the module that may ask")]
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => {
