@@ -37,6 +37,7 @@ pub mod yaml;
 mod tests;
 
 pub use choice::Choice;
+pub use compile::seed;
 pub use definition::{
     ActionSpec, CalendarSpec, CalendarUse, CatchUpSpec, CommandSpec, FailureSpec, JobSpec, LimitsSpec,
     ProcessSpec, ResourcesSpec, RetrySpec, RuleSpec, TriggerSpec,
