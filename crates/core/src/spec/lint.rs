@@ -37,6 +37,46 @@ pub struct Observed {
     pub memory_bytes_p95: Option<u64>,
 }
 
+/// What one attempt took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// From start to end, microseconds.
+    pub run_us: u64,
+    /// Processor time, milliseconds, if known.
+    pub cpu_ms: Option<u64>,
+    /// The largest memory of a process of it, bytes, if known.
+    pub memory_bytes_max: Option<u64>,
+}
+
+impl Observed {
+    /// Fewer attempts say nothing.
+    pub const ATTEMPTS_MIN: usize = 5;
+
+    /// What the attempts of a job's last runs say together; `None` if they are too few.
+    pub fn of(attempts: &[Measured]) -> Option<Self> {
+        let taken: Vec<u64> = attempts.iter().map(|attempt| attempt.run_us).collect();
+        if taken.len() < Self::ATTEMPTS_MIN {
+            return None;
+        }
+        // A thousandth of a processor is a millisecond of it a second.
+        let share =
+            |attempt: &Measured| Some(attempt.cpu_ms?.saturating_mul(1_000_000) / attempt.run_us.max(1));
+        Some(Self {
+            run_us_p95: percentile(taken.clone(), 95)?,
+            run_us_p99: percentile(taken, 99)?,
+            cpu_millis_p95: percentile(attempts.iter().filter_map(share).collect(), 95),
+            memory_bytes_p95: percentile(attempts.iter().filter_map(|a| a.memory_bytes_max).collect(), 95),
+        })
+    }
+}
+
+/// The smallest value that so many of a hundred do not exceed.
+fn percentile(mut values: Vec<u64>, percent: usize) -> Option<u64> {
+    values.sort_unstable();
+    let rank = (values.len() * percent).div_ceil(100);
+    values.get(rank.checked_sub(1)?).copied()
+}
+
 /// What to tell about a job. Remarks have no position; each is about the key that [`lint_key`] gives.
 ///
 /// Missing `resources` is a note, for nothing enforces them yet; all else is a warning.
@@ -361,6 +401,26 @@ mod tests {
         let note = lint(&job(every(60)), Some(&seen)).remove(0);
         assert_eq!((note.severity, note.code.0), (Severity::Note, "DEF110"));
         assert!(note.hint.expect("values").contains("{cpu: 250m, memory: 3Mi}"));
+    }
+
+    #[test]
+    fn percentiles_are_of_what_was_measured() {
+        let attempts: Vec<_> = (1..=20)
+            .map(|n| Measured {
+                run_us: n * 1_000_000,
+                cpu_ms: Some(n * 500),
+                memory_bytes_max: (n > 10).then_some(n),
+            })
+            .collect();
+        let seen = Observed::of(&attempts).expect("20 attempts");
+        let expected = Observed {
+            run_us_p95: 19_000_000,
+            run_us_p99: 20_000_000,
+            cpu_millis_p95: Some(500),
+            memory_bytes_p95: Some(20),
+        };
+        assert_eq!(seen, expected);
+        assert_eq!(Observed::of(&attempts[..4]), None);
     }
 
     proptest! {
