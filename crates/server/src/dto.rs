@@ -4,8 +4,9 @@
 use punctual_core::attempt::Attempt;
 use punctual_core::run::{Run, RunState};
 use punctual_core::time::Timestamp;
-use punctual_engine::control::{ChangeKind, JobChange};
-use punctual_engine::view::{JobView, RunView, Status, Tick, Why};
+use punctual_engine::apply::{ChangeKind, JobChange};
+use punctual_engine::view::{JobView, RunView, Status, Tick};
+use punctual_engine::why::Why;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

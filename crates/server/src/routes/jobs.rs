@@ -11,7 +11,7 @@ use crate::routes::runs::submitted;
 use axum::Json;
 use axum::extract::{Path, State};
 use punctual_core::spec::JobSpec;
-use punctual_engine::control::ApplyMode;
+use punctual_engine::apply::ApplyMode;
 use punctual_engine::shared::Engine;
 use serde::Deserialize;
 use serde_json::Value;
