@@ -9,7 +9,7 @@ mod ics;
 
 pub use days::{DayRange, Days};
 
-use crate::civil::{Date, weekday};
+use crate::civil::{DAY_SECS, Date, weekday};
 use crate::error::{Code, Diagnostic};
 use crate::schedule::{Schedule, SearchLimit};
 use crate::time::Timestamp;
@@ -195,13 +195,20 @@ impl Weekdays {
 
     fn day(text: &str) -> Result<u8, Diagnostic> {
         let name = text.trim();
-        let known = |day: &&str| day.eq_ignore_ascii_case(name) || day[..3].eq_ignore_ascii_case(name);
-        let at = WEEKDAYS.iter().position(|day| known(&day)).ok_or_else(|| {
+        let known = |day: &str| day.eq_ignore_ascii_case(name) || day[..3].eq_ignore_ascii_case(name);
+        let at = WEEKDAYS.iter().position(|day| known(day)).ok_or_else(|| {
             let shown: String = name.chars().take(40).collect();
             Diagnostic::error(BAD_DAY, format!("{shown:?} is not a weekday"))
                 .hint("write mon-fri, or sat,sun")
         })?;
         Ok(at as u8)
+    }
+}
+
+/// The weekdays (Sunday = 0) as a set; numbers above 6 are none.
+impl FromIterator<u8> for Weekdays {
+    fn from_iter<I: IntoIterator<Item = u8>>(days: I) -> Self {
+        Self(days.into_iter().filter(|day| *day < 7).fold(0, |set, day| set | 1 << day))
     }
 }
 
@@ -225,47 +232,45 @@ pub enum CalendarMode {
     /// The trigger does not fire on them.
     Except,
     /// What falls on another day moves to the next of them, at the same time of day.
-    NextDay,
-    /// What falls on another day moves to the last of them before, at the same time of day.
-    PreviousDay,
+    NextBusinessDay,
 }
 
 impl CalendarRule {
     fn day(&self, at: Timestamp) -> i64 {
-        self.zone.local(at).div_euclid(crate::civil::DAY_SECS)
+        self.zone.local(at).div_euclid(DAY_SECS)
     }
 
-    fn counts(&self, day: i64) -> bool {
-        self.calendar.contains(day) != (self.mode == CalendarMode::Except)
-    }
-
-    /// Whether the trigger may fire at `at`. With [`CalendarMode::NextDay`] and [`CalendarMode::PreviousDay`] an
-    /// instant on another day may not, but what [`CalendarRule::shift`] makes of it may.
-    ///
-    /// # Errors
-    /// Why not, in words.
-    pub fn allows(&self, at: Timestamp) -> Result<(), String> {
+    /// Where an instant of the schedule ends up: itself on a day that counts, moved by the mode that moves, else
+    /// `None`.
+    fn moved(&self, at: Timestamp) -> Option<Timestamp> {
         let day = self.day(at);
-        if self.counts(day) { Ok(()) } else { Err(self.calendar.reason(day)) }
-    }
-
-    /// Where an instant of the schedule ends up: itself on a day that counts, moved by the two modes that move, else
-    /// `None`. A time of day that does not occur on its new day becomes the first instant after the gap, one that
-    /// occurs twice the first.
-    pub fn shift(&self, at: Timestamp) -> Option<Timestamp> {
-        let day = self.day(at);
-        let moved = match self.mode {
-            _ if self.counts(day) => return Some(at),
-            CalendarMode::Only | CalendarMode::Except => return None,
-            CalendarMode::NextDay => self.calendar.next_day(day)?,
-            CalendarMode::PreviousDay => self.calendar.prev_day(day)?,
-        };
-        let local = self.zone.local(at) + (moved - day) * crate::civil::DAY_SECS;
+        if self.calendar.contains(day) != (self.mode == CalendarMode::Except) {
+            return Some(at);
+        }
+        if self.mode != CalendarMode::NextBusinessDay {
+            return None;
+        }
+        let local = self.zone.local(at) + (self.calendar.next_day(day)? - day) * DAY_SECS;
         let fraction = at.as_micros().rem_euclid(1_000_000);
         Some(Timestamp::from_micros(self.zone.first_instant(local) * 1_000_000 + fraction))
     }
 
-    /// The first instant after `after` that the schedule has once the calendar is applied.
+    /// Whether the trigger fires for the nominal time `at`, there or where [`CalendarRule::shift`] moves it.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn allows(&self, at: Timestamp) -> Result<(), String> {
+        self.moved(at).map(drop).ok_or_else(|| self.calendar.reason(self.day(at)))
+    }
+
+    /// When the trigger fires for the nominal time `at`: then, or with [`CalendarMode::NextBusinessDay`] at the same
+    /// time of day on the next day that counts. A time of day that does not occur on that day becomes the first
+    /// instant after the gap, one that occurs twice the first.
+    pub fn shift(&self, at: Timestamp) -> Timestamp {
+        self.moved(at).unwrap_or(at)
+    }
+
+    /// The first instant after `after` at which the schedule fires once the calendar is applied.
     ///
     /// # Errors
     /// [`SearchLimit`] after 100,000 instants that do not count.
@@ -276,7 +281,7 @@ impl CalendarRule {
     ) -> Result<Option<Timestamp>, SearchLimit> {
         match self.mode {
             CalendarMode::Only | CalendarMode::Except => self.next_on_days(schedule, after),
-            CalendarMode::NextDay | CalendarMode::PreviousDay => self.next_shifted(schedule, after),
+            CalendarMode::NextBusinessDay => self.next_moved(schedule, after),
         }
     }
 
@@ -284,42 +289,34 @@ impl CalendarRule {
         let mut after = after;
         for _ in 0..PASSED_MAX {
             let Some(next) = schedule.next_after(after)? else { return Ok(None) };
-            let day = self.day(next);
-            if self.counts(day) {
+            if self.moved(next).is_some() {
                 return Ok(Some(next));
             }
             // The rest of the days up to the next that counts holds nothing.
-            let Some(day) = (day + 1..DAYS_MAX).find(|day| self.counts(*day)) else { return Ok(None) };
-            let begins = self.zone.first_instant(day * crate::civil::DAY_SECS);
+            let day = self.day(next);
+            let counts = |day: &i64| self.calendar.contains(*day) != (self.mode == CalendarMode::Except);
+            let Some(day) = (day + 1..DAYS_MAX).find(counts) else { return Ok(None) };
+            let begins = self.zone.first_instant(day * DAY_SECS);
             after = Timestamp::from_micros((begins * 1_000_000 - 1).max(next.as_micros()));
         }
         Err(SearchLimit)
     }
 
-    fn next_shifted(&self, schedule: &Schedule, after: Timestamp) -> Result<Option<Timestamp>, SearchLimit> {
-        // What may end up after `after` begins at the counted day before it, and every counted day gathers its own.
-        let day = self.day(after);
-        let from = match self.mode {
-            CalendarMode::NextDay => self.calendar.prev_day(day - 1).map_or(0, |day| day + 1),
-            _ => day,
-        };
-        let begins = self.zone.first_instant(from * crate::civil::DAY_SECS);
-        let mut cursor = Timestamp::from_micros(begins * 1_000_000 - 1);
+    fn next_moved(&self, schedule: &Schedule, after: Timestamp) -> Result<Option<Timestamp>, SearchLimit> {
+        // What may end up after `after` falls after the last day that counts before that day.
+        let from = self.calendar.prev_day(self.day(after) - 1).map_or(0, |day| day + 1);
+        let mut cursor = Timestamp::from_micros(self.zone.first_instant(from * DAY_SECS) * 1_000_000 - 1);
         let mut best: Option<Timestamp> = None;
         for _ in 0..PASSED_MAX {
             let Some(next) = schedule.next_after(cursor)? else { return Ok(best) };
-            cursor = next;
-            // Days keep their order when they move: once an instant's own day is past the best's, so is its new one.
-            let is_past = |best: Timestamp| match self.mode {
-                CalendarMode::NextDay => self.day(next) > self.day(best),
-                _ => self.calendar.prev_day(self.day(next)).is_none_or(|day| day > self.day(best)),
-            };
-            if best.is_some_and(is_past) {
+            // Days keep their order when they move: what falls later than the best's day ends up later.
+            if best.is_some_and(|best| self.day(next) > self.day(best)) {
                 return Ok(best);
             }
-            if let Some(moved) = self.shift(next).filter(|moved| *moved > after) {
+            if let Some(moved) = self.moved(next).filter(|moved| *moved > after) {
                 best = Some(best.map_or(moved, |best| best.min(moved)));
             }
+            cursor = next;
         }
         Err(SearchLimit)
     }

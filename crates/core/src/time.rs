@@ -1,5 +1,6 @@
 //! Instants: microseconds of UTC since 1970, at every boundary.
 
+use crate::civil::{DAY_SECS, Date};
 use std::fmt;
 use std::time::Duration;
 
@@ -58,18 +59,73 @@ impl Timestamp {
     /// # Errors
     /// The text is not an instant with an offset.
     pub fn parse_rfc3339(text: &str) -> Result<Self, String> {
-        let instant: jiff::Timestamp = text.parse().map_err(|e: jiff::Error| e.to_string())?;
+        // The usual form is read here, since streams of instants are; every other is the library's to judge.
+        if let Some(instant) = parse_usual(text.as_bytes()) {
+            return Ok(instant);
+        }
+        let shown = text.char_indices().nth(40).map_or(text, |(at, _)| &text[..at]);
+        let instant: jiff::Timestamp = text
+            .parse()
+            .map_err(|_| format!("{shown:?} is not an instant; write it as 2026-11-24T09:00:00Z"))?;
         Ok(Self(instant.as_microsecond()))
     }
+}
+
+/// Reads `2026-11-24T09:00:00Z` and `2026-11-24T09:00:00+08:00`, nothing else.
+fn parse_usual(text: &[u8]) -> Option<Timestamp> {
+    let number = |from: usize, len: usize| {
+        text.get(from..from + len)?.iter().try_fold(0_i64, |number, byte| {
+            byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0'))
+        })
+    };
+    let offset = match (text.len(), text.get(19)?) {
+        (20, b'Z') => 0,
+        (25, sign @ (b'+' | b'-')) if text[22] == b':' => {
+            let (hours, minutes) = (number(20, 2)?, number(23, 2)?);
+            let secs = hours * 3600 + minutes * 60;
+            (hours < 24 && minutes < 60).then_some(if *sign == b'-' { -secs } else { secs })?
+        }
+        _ => return None,
+    };
+    if (text[4], text[7], text[10], text[13], text[16]) != (b'-', b'-', b'T', b':', b':') {
+        return None;
+    }
+    let date = Date::new(number(0, 4)? as i32, number(5, 2)? as u8, number(8, 2)? as u8)?;
+    let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
+    let valid = hour < 24 && minute < 60 && second < 60;
+    valid.then(|| Timestamp::from_secs(date.days() * DAY_SECS + hour * 3600 + minute * 60 + second - offset))
 }
 
 /// RFC 3339 in UTC; a fraction is written only where there is one.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(instant) => write!(f, "{instant}"),
-            Err(_) => write!(f, "{}us", self.0),
+        let secs = self.as_secs();
+        let date = Date::from_days(secs.div_euclid(DAY_SECS).clamp(-719_468, 10_000_000));
+        if !(1900..2400).contains(&date.year) {
+            return match jiff::Timestamp::from_microsecond(self.0) {
+                Ok(instant) => write!(f, "{instant}"),
+                Err(_) => write!(f, "{}us", self.0),
+            };
         }
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let mut put = |at: usize, len: usize, mut number: u32| {
+            for place in (at..at + len).rev() {
+                text[place] = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        };
+        let second = secs.rem_euclid(DAY_SECS) as u32;
+        put(0, 4, date.year as u32);
+        put(5, 2, u32::from(date.month));
+        put(8, 2, u32::from(date.day));
+        put(11, 2, second / 3600);
+        put(14, 2, second / 60 % 60);
+        put(17, 2, second % 60);
+        put(20, 6, self.0.rem_euclid(1_000_000) as u32);
+        let fraction = text[20..26].iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+        let end = if fraction == 0 { 19 } else { 20 + fraction };
+        text[end] = b'Z';
+        f.write_str(std::str::from_utf8(&text[..=end]).expect("the digits are ASCII"))
     }
 }
 
@@ -116,4 +172,48 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         rest = after;
     }
     if text.is_empty() { Err(bad()) } else { Ok(Duration::from_micros(total)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn instants_are_written_and_read_as_the_library_does(micros in -70_000_000_000_000_000_i64..250_000_000_000_000_000) {
+            let micros = if micros % 3 == 0 { micros - micros.rem_euclid(1_000_000) } else { micros };
+            let instant = Timestamp::from_micros(micros);
+            let reference = jiff::Timestamp::from_microsecond(micros).expect("in range");
+            prop_assert_eq!(instant.to_string(), reference.to_string());
+            prop_assert_eq!(Timestamp::parse_rfc3339(&instant.to_string()), Ok(instant));
+        }
+    }
+
+    #[test]
+    fn instants_without_an_offset_or_a_day_are_refused() {
+        assert_eq!(
+            Timestamp::parse_rfc3339("2026-11-24T17:00:00+08:00"),
+            Timestamp::parse_rfc3339("2026-11-24T09:00:00Z")
+        );
+        assert_eq!(
+            Timestamp::parse_rfc3339("2026-11-24T09:00:00.25Z").map(|t| t.as_micros() % 1_000_000),
+            Ok(250_000)
+        );
+        for text in ["2026-11-24T09:00:00", "2026-02-30T00:00:00Z", "now", "", "2026-11-24T09:00:00éZ"] {
+            assert!(Timestamp::parse_rfc3339(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_have_units_and_bounds() {
+        assert_eq!(parse_duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
+        for text in
+            ["", "90", "s", "-1s", "1 s", "1.s", "1y", "99999999999999999999s", "300000000w", "1.2.3s", "é"]
+        {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
 }

@@ -19,6 +19,8 @@ const BROKEN_ZONE: Code = Code("ZON002");
 const TABLE_FROM_SECS: i64 = -2_208_988_800;
 /// 2200-01-03T00:00:00Z, beyond the end of every search.
 const TABLE_TO_SECS: i64 = 7_258_118_400 + 2 * 86_400;
+/// No zone has as many changes; a broken file may.
+const CHANGES_MAX: usize = 10_000;
 /// A bucket of the index covers 2^22 seconds, 48.5 days: rarely more than one change.
 const BUCKET_BITS: u32 = 22;
 
@@ -93,7 +95,8 @@ impl Zone {
     fn from_tz(name: &str, tz: &jiff::tz::TimeZone) -> Result<Self, jiff::Error> {
         let begin = jiff::Timestamp::from_second(TABLE_FROM_SECS)?;
         let mut spans = vec![Span { start: i64::MIN, offset: tz.to_offset(begin).seconds() }];
-        for change in tz.following(begin) {
+        // A zone has a few hundred changes; a broken file may have any number.
+        for change in tz.following(begin).take(CHANGES_MAX) {
             let at = change.timestamp().as_second();
             if at >= TABLE_TO_SECS {
                 break;

@@ -18,3 +18,4 @@ pub mod supervisor;
 pub mod timer;
 pub mod view;
 
+pub mod zones;

@@ -23,6 +23,9 @@ use std::time::Duration;
 /// Due triggers that one cycle takes.
 const DUE_MAX: usize = 10_000;
 
+/// Queued runs that one cycle looks at, at least.
+const LOOKED_AT: usize = 256;
+
 /// How attempts are carried out. Ends come back through [`Node::ended`].
 pub trait Executor {
     /// Starts an attempt of a leased run. An attempt that cannot start ends with the reason.
@@ -86,7 +89,6 @@ impl Node {
     pub async fn recover_once(&mut self) -> Result<Vec<Run>, EngineError> {
         let mut ask = self.ask();
         ask.leased_by_others_than = Some(self.id);
-        ask.jobs = self.engine.definitions().downstream().collect();
         let me = self.id;
         let (lost, ..) = self
             .write(ask, move |book, snapshot| {
@@ -117,9 +119,9 @@ impl Node {
         let mut ask = self.ask();
         let slots = self.slots.saturating_sub(self.running.len() - self.settling());
         ask.due = Some((now, DUE_MAX));
-        ask.queued = Some((now, slots));
+        // More than can start are looked at, so that what waits too long expires while every slot is taken.
+        ask.queued = Some((now, slots.max(LOOKED_AT)));
         ask.runs = ended.keys().map(|(run, _)| *run).collect();
-        ask.jobs = self.engine.definitions().downstream().collect();
         let (id, shadow) = (self.id, self.shadow);
         let settled: Vec<(RunId, Fence)> = ended.keys().copied().collect();
         let (_, effects, done) = self
@@ -140,6 +142,7 @@ impl Node {
         for key in settled {
             self.ended.remove(&key);
             self.running.remove(&key.0);
+            self.engine.forget_start(key.0);
         }
         let mut cycled = Cycled { finished: effects.finished.len(), ..Cycled::default() };
         self.carry_out(&effects, &done.taken, executor, &mut cycled);
@@ -155,7 +158,6 @@ impl Node {
         let ended = self.ended.clone();
         let mut ask = self.ask();
         ask.runs = ended.keys().map(|(run, _)| *run).collect();
-        ask.jobs = self.engine.definitions().downstream().collect();
         let settled: Vec<(RunId, Fence)> = ended.keys().copied().collect();
         let (_, effects, done) = self
             .write(ask, move |book, _| {
@@ -168,12 +170,19 @@ impl Node {
         for key in settled {
             self.ended.remove(&key);
             self.running.remove(&key.0);
+            self.engine.forget_start(key.0);
         }
         self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
         Ok(())
     }
 
-    fn carry_out(&mut self, effects: &Effects, taken: &[RunId], executor: &mut dyn Executor, cycled: &mut Cycled) {
+    fn carry_out(
+        &mut self,
+        effects: &Effects,
+        taken: &[RunId],
+        executor: &mut dyn Executor,
+        cycled: &mut Cycled,
+    ) {
         for run in effects.leased.iter().filter(|r| !taken.contains(&r.id)) {
             let Some(job) = self.engine.definitions().job(run.job, run.revision) else { continue };
             self.running.insert(run.id, Running { run: run.clone(), job: job.clone(), started: None });
@@ -223,7 +232,9 @@ impl Node {
                 if let Ok(id) = attempt.run.parse()
                     && let Some(running) = self.running.get_mut(&id)
                 {
-                    running.started = Some(Timestamp::from_micros(*at_us));
+                    let at = Timestamp::from_micros(*at_us);
+                    running.started = Some(at);
+                    self.engine.note_start(id, running.run.fence, at);
                 }
             }
             Report::Ended(ended) => self.ended(ended),

@@ -56,11 +56,12 @@ impl Drop for Listening {
 ///
 /// # Errors
 /// Somebody answers there, something else than a socket is there, or it cannot be made.
-pub fn serve_unix(path: &Path, router: Router) -> Result<Listening, Diagnostic> {
+pub fn serve_unix(path: &Path, router: Router) -> Result<Listening, Box<Diagnostic>> {
     let failed = |why: io::Error| {
-        Diagnostic::error(SOCKET_FAILED, format!("the socket {} cannot be made", path.display()))
+        let error = Diagnostic::error(SOCKET_FAILED, format!("the socket {} cannot be made", path.display()))
             .detail(why.to_string())
-            .hint("is the data directory there, on a local disk, and writable?")
+            .hint("is the data directory there, on a local disk, and writable?");
+        Box::new(error)
     };
     refuse_living(path)?;
     let listener = bind(path).map_err(failed)?;
@@ -73,17 +74,18 @@ pub fn serve_unix(path: &Path, router: Router) -> Result<Listening, Diagnostic> 
     Ok(Listening { path: path.to_owned(), stop, thread: Some(thread) })
 }
 
-fn refuse_living(path: &Path) -> Result<(), Diagnostic> {
+fn refuse_living(path: &Path) -> Result<(), Box<Diagnostic>> {
     let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
     if !there.file_type().is_socket() {
         let message = format!("{} is there and is not a socket", path.display());
-        return Err(Diagnostic::error(SOCKET_FAILED, message).hint("move it away"));
+        return Err(Box::new(Diagnostic::error(SOCKET_FAILED, message).hint("move it away")));
     }
     match connect_unix(path) {
         Ok(_) => {
             let message = format!("a daemon already answers on {}", path.display());
-            Err(Diagnostic::error(SOCKET_TAKEN, message)
-                .hint("stop it first, or give this one another directory with --data"))
+            let error = Diagnostic::error(SOCKET_TAKEN, message)
+                .hint("stop it first, or give this one another directory with --data");
+            Err(Box::new(error))
         }
         Err(_) => Ok(()),
     }

@@ -23,9 +23,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             }
         })?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        serde_json::from_slice(text).map(Self).map_err(|why| {
-            ApiError::new(StatusCode::BAD_REQUEST, BAD_BODY, format!("the body cannot be read: {why}"))
-        })
+        serde_json::from_slice(text).map(Self).map_err(bad_body)
     }
 }
 
@@ -45,4 +43,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 /// A refused parameter.
 pub fn bad_query(why: impl std::fmt::Display) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, BAD_QUERY, format!("the query cannot be read: {why}"))
+}
+
+/// A refused body.
+pub fn bad_body(why: impl std::fmt::Display) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, BAD_BODY, format!("the body cannot be read: {why}"))
 }

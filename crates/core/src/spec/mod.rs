@@ -16,13 +16,16 @@ mod calendar;
 pub(crate) mod choice;
 mod compile;
 mod definition;
+mod diff;
 mod document;
 mod expand;
 mod job;
 pub mod keys;
 mod length;
+mod lint;
 mod origin;
 mod reader;
+mod schema;
 pub mod suggest;
 pub mod table;
 pub mod template;
@@ -34,14 +37,18 @@ pub mod yaml;
 mod tests;
 
 pub use choice::Choice;
+pub use compile::seed;
 pub use definition::{
     ActionSpec, CalendarSpec, CalendarUse, CatchUpSpec, CommandSpec, JobSpec, LimitsSpec, ProcessSpec,
     ResourcesSpec, RetrySpec, RuleSpec, TriggerSpec,
 };
+pub use diff::spec_diff;
 pub use document::{Definitions, Rejection, Semaphore, WorkerPool, load};
 pub use length::{LENGTH_MAX, Malformed, format_duration, parse_bytes, parse_cpu, parse_duration};
+pub use lint::{Observed, lint, lint_key};
 pub use origin::{Origins, ValueOrigin};
-pub use text::{FILE_BYTES_MAX, Place, Source, too_large};
+pub use schema::{json_schema, reference};
+pub use text::{FILE_BYTES_MAX, NOT_TEXT, Place, Source, too_large};
 
 use crate::calendar::CalendarMode;
 use crate::cron::Dialect;

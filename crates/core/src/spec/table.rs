@@ -179,7 +179,7 @@ pub static CALENDAR_USE: Shape = Shape {
     others: None,
     keys: &[
         Key::new("name", &Kind::Name, "a calendar of `calendars`"),
-        Key::new("mode", &Kind::Word(words::<super::CalendarMode>), "`only`: on its days; `except`: on all others; `next-day` and `previous-day`: what falls on another day moves to the next or last of its days, at the same time of day").or("only"),
+        Key::new("mode", &Kind::Word(words::<super::CalendarMode>), "`only`: on its days; `except`: on all others; `next-business-day`: what falls on another day moves to the next of its days, at the same time of day").or("only"),
     ],
 };
 

@@ -1,0 +1,288 @@
+//! `punctual serve`: the daemon.
+
+use crate::data::Data;
+use crate::definitions;
+use punctual_core::error::Diagnostic;
+use punctual_core::job::Job;
+use punctual_core::run::{Run, RunState, Verdict};
+use punctual_core::time::Timestamp;
+use punctual_engine::block_on::block_on;
+use punctual_engine::clock::Clock;
+use punctual_engine::control::{ApplyMode, ChangeKind, JobChange};
+use punctual_engine::data_dir::{DataDir, LockError};
+use punctual_engine::inbox::Message;
+use punctual_engine::run_loop::{Daemon, Observer, Options};
+use punctual_engine::shared::Engine;
+use punctual_store::{SqliteOptions, Store};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// So often the definitions are looked at for changes.
+const WATCH: Duration = Duration::from_secs(1);
+/// Of a failed run's output a notification gets so many lines.
+const NOTICE_LINES: usize = 50;
+
+/// Run the daemon: fire the jobs, and answer the other commands.
+///
+/// It runs in the foreground until it gets SIGTERM or SIGINT; then jobs under way have their grace to end.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  punctual serve --definitions jobs.yaml
+  punctual serve --data ./data --definitions ./jobs --shadow")]
+pub struct Args {
+    #[command(flatten)]
+    data: Data,
+    /// File or directory of definitions to serve; changes are taken over while it runs
+    #[arg(long, value_name = "PATH")]
+    definitions: Option<PathBuf>,
+    /// Record what would have started, and start nothing
+    #[arg(long)]
+    shadow: bool,
+    /// Attempts that run at once
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    slots: usize,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> ExitCode {
+    match serve(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn serve(args: &Args) -> Result<(), String> {
+    let directory = args.data.directory();
+    let data = DataDir::open(&directory).map_err(|e| {
+        error("API016", format!("the data directory {} cannot be used: {e}", directory.display()))
+    })?;
+    let lock = data.lock().map_err(|e| match e {
+        LockError::Held(pid) => {
+            let holder = if pid.is_empty() { "another process".to_owned() } else { format!("process {pid}") };
+            let message = format!("{holder} is using the data directory {}", directory.display());
+            Diagnostic::error(punctual_core::error::Code("API017"), message)
+                .hint("stop it first, or choose another directory with --data")
+                .to_string()
+        }
+        LockError::Io(e) => {
+            error("API016", format!("the data directory {} cannot be locked: {e}", directory.display()))
+        }
+    })?;
+    let store = Store::open_sqlite(&data.store(), SqliteOptions::new(punctual_engine::clock::since_boot))
+        .map_err(|e| error(e.code().0, e.to_string()))?;
+    let zones = punctual_engine::zones::open();
+    let engine = Engine::new(store, zones, Clock::System, data);
+    let owner = match &args.definitions {
+        Some(path) => {
+            let owner = std::path::absolute(path).map_err(|e| e.to_string())?.to_string_lossy().into_owned();
+            first_load(&engine, path, &owner)?;
+            owner
+        }
+        None => String::new(),
+    };
+    let program = std::env::current_exe().map_err(|e| format!("this program cannot find itself: {e}"))?;
+    let options = Options {
+        slots: args.slots.max(1),
+        shadow: args.shadow,
+        owner: owner.clone(),
+        program,
+        observer: Box::new(Voice { engine: engine.clone() }),
+    };
+    let daemon = Daemon::start(engine.clone(), lock, options)?;
+    on_signals(&engine)?;
+    let router = punctual_server::router::router(engine.clone());
+    let listening =
+        punctual_server::listen::serve_unix(&engine.data().socket(), router).map_err(|e| e.to_string())?;
+    if let Some(path) = args.definitions.clone() {
+        watch(engine.clone(), path, owner);
+    }
+    announce(&engine, args);
+    let result = daemon.run();
+    drop(listening);
+    result
+}
+
+fn error(code: &'static str, message: String) -> String {
+    Diagnostic::error(punctual_core::error::Code(code), message).to_string()
+}
+
+/// Loads the definitions; where they are wrong and the store has a configuration already, that one goes on.
+fn first_load(engine: &Engine, path: &Path, owner: &str) -> Result<(), String> {
+    match load(engine, path, owner) {
+        Ok(changes) => {
+            report(&changes);
+            Ok(())
+        }
+        Err(error) => {
+            let known = block_on(engine.jobs()).map(|jobs| jobs.len()).unwrap_or(0);
+            eprintln!("{error}");
+            if known == 0 {
+                return Err(format!("nothing is served: {} has errors", path.display()));
+            }
+            eprintln!(
+                "punctual: {} has errors; the {known} jobs of the last good configuration go on",
+                path.display()
+            );
+            Ok(())
+        }
+    }
+}
+
+fn load(engine: &Engine, path: &Path, owner: &str) -> Result<Vec<JobChange>, String> {
+    let loaded = definitions::load(&[path.to_owned()], engine.zones()).map_err(|errors| join(&errors))?;
+    for warning in &loaded.warnings {
+        eprintln!("{warning}");
+    }
+    block_on(engine.apply(loaded.jobs, owner, ApplyMode::Apply, true)).map_err(|e| match e {
+        punctual_engine::error::EngineError::Definition(errors) => join(&errors),
+        e => error(e.code().0, e.to_string()),
+    })
+}
+
+fn join(errors: &[Diagnostic]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
+}
+
+fn report(changes: &[JobChange]) {
+    for change in changes.iter().filter(|c| c.kind != ChangeKind::Unchanged) {
+        let kind = format!("{:?}", change.kind).to_lowercase();
+        eprintln!("punctual: job {} is {kind} (revision {})", change.name, change.revision.0);
+    }
+}
+
+/// Takes changed definitions over; bad ones are reported once and change nothing.
+fn watch(engine: Engine, path: PathBuf, owner: String) {
+    let mut seen = fingerprint(&path);
+    let work = move || {
+        loop {
+            std::thread::sleep(WATCH);
+            let now = fingerprint(&path);
+            if now == seen {
+                continue;
+            }
+            seen = now;
+            match load(&engine, &path, &owner) {
+                Ok(changes) => report(&changes),
+                Err(error) => {
+                    eprintln!("{error}");
+                    eprintln!("punctual: the changed definitions have errors; the last good ones go on");
+                }
+            }
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("definitions".into()).spawn(work) {
+        eprintln!("punctual: changes of the definitions will not be seen: {error}");
+    }
+}
+
+/// What changes when a file of `path` does: names, lengths and times of change.
+fn fingerprint(path: &Path) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<_> = entries
+        .chain([path.to_owned()])
+        .filter_map(|file| {
+            let facts = file.metadata().ok()?;
+            Some((file, facts.len(), facts.modified().ok()))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn on_signals(engine: &Engine) -> Result<(), String> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| e.to_string())?;
+    let inbox = engine.inbox().clone();
+    let work = move || {
+        let mut asked = false;
+        for signal in signals.forever().filter(|s| *s != SIGHUP) {
+            if asked && signal == SIGINT {
+                // Asked twice from a keyboard: the supervisor kills the jobs once this process is gone.
+                std::process::exit(130);
+            }
+            asked = true;
+            eprintln!("punctual: ending; jobs under way have their grace");
+            inbox.send(Message::Shutdown);
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(work).map_err(|e| e.to_string())?;
+    Ok(())
+}
+
+fn announce(engine: &Engine, args: &Args) {
+    let Ok(status) = block_on(engine.status()) else { return };
+    let shadow = if args.shadow { " in shadow, starting nothing" } else { "" };
+    eprintln!(
+        "punctual {} serves {} jobs{shadow} from {} (zones {}, {})",
+        status.version,
+        status.jobs,
+        engine.data().root().display(),
+        status.zones.0,
+        status.zones.1,
+    );
+    let data = format!(" --data {}", args.data.directory().display());
+    eprintln!("look with: punctual{data} · punctual runs{data} · punctual why JOB{data}");
+    if rustix::process::geteuid().is_root() {
+        let jobs = block_on(engine.jobs()).unwrap_or_default();
+        let as_root = jobs.iter().filter(|j| runs_as_root(&j.spec)).count();
+        if as_root > 0 {
+            eprintln!(
+                "punctual: {as_root} jobs without runAs run as root; give them a runAs if they need not"
+            );
+        }
+    }
+}
+
+fn runs_as_root(spec: &punctual_core::spec::JobSpec) -> bool {
+    matches!(&spec.action, punctual_core::spec::ActionSpec::Run(process) if process.run_as.is_none())
+}
+
+/// What the daemon says on standard error.
+struct Voice {
+    engine: Engine,
+}
+
+impl Observer for Voice {
+    fn finished(&mut self, job: &Job, run: &Run) {
+        eprintln!("{}", attempt_line(job, run));
+    }
+
+    fn notice(&self, job: &Job, run: &Run) -> String {
+        let dto = punctual_server::dto::RunDto::new(run, &job.name, None, self.engine.clock().now());
+        let json = serde_json::to_string(&dto).unwrap_or_default();
+        let log = self.engine.data().log(run.id, u32::try_from(run.attempts.len()).unwrap_or(1));
+        let text = std::fs::read(log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(NOTICE_LINES)..].join("\n");
+        format!("{json}\n{tail}\n")
+    }
+
+    fn remark(&mut self, text: &str) {
+        eprintln!("punctual: {text}");
+    }
+}
+
+/// The line of an ended run: time, run, level, whole seconds, status, host.
+fn attempt_line(job: &Job, run: &Run) -> String {
+    let RunState::Finished { at, verdict, .. } = run.state else { return String::new() };
+    let last = run.attempts.last();
+    let started = last.and_then(|a| a.started);
+    let seconds = started.map_or(0, |s| last.map_or(at, |a| a.finished).since(s).as_secs());
+    let level = match verdict {
+        Verdict::Success | Verdict::Shadow => "INFO",
+        Verdict::Timeout | Verdict::Expired | Verdict::Cancelled => "WARN",
+        Verdict::Failed | Verdict::Lost => "ERROR",
+    };
+    let at = Timestamp::from_secs(at.as_secs());
+    let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
+    let status = verdict.as_str();
+    format!(
+        "[{at}] task_id={} level={level} duration={seconds}s status={status} host={host} job={}",
+        run.id, job.name
+    )
+}
