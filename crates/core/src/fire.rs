@@ -12,6 +12,7 @@ use crate::schedule::{Pace, Schedule, SearchLimit};
 use crate::time::{Timestamp, micros};
 use crate::trigger::{CatchUp, CatchUpPolicy, TimeRule, Trigger, TriggerState, Upstream, UpstreamOn, When};
 use sha2::{Digest, Sha256};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// An occurrence noticed no later than this is on time, not missed, as long as no newer one is due.
@@ -53,7 +54,8 @@ pub struct Firing {
     pub state: TriggerState,
 }
 
-/// Fires `trigger` of `job`; looks at no more than `ticks_max` nominal times (at least 2).
+/// Fires `trigger` of `job`; looks at no more than `ticks_max` nominal times (at least 2), or as many more as
+/// `catchUp` may run.
 ///
 /// # Errors
 /// The rule's search for its next instant gave up at its bound.
@@ -87,20 +89,18 @@ pub fn fire(
     }
 }
 
-/// The state of a trigger that is applied, or changed, at `now`: it fires from there on.
+/// The state of a trigger that is applied for the first time at `now`: it fires from there on. An interval without an
+/// anchor of its own is anchored at the whole second that `now` is or precedes, so that its grid is one people can read.
 ///
 /// # Errors
 /// The rule's search for its next instant gave up at its bound.
-pub fn begin(trigger: &Trigger, anchor: Timestamp, now: Timestamp) -> Result<TriggerState, SearchLimit> {
+pub fn begin(trigger: &Trigger, now: Timestamp) -> Result<TriggerState, SearchLimit> {
+    let anchor = Timestamp::from_secs(Timestamp::from_micros(now.as_micros() + 999_999).as_secs());
     let mut state = TriggerState { cursor: now, next_at: None, anchor, fired: 0 };
     if let When::Time(rule) = &trigger.when {
-        if let Schedule::Every(every) = &rule.schedule
-            && every.initial_delay == Duration::ZERO
-            && every.anchor.is_none()
-            && anchor == now
-        {
-            // Its first instant is this one, and the cursor stands before what is still to come.
-            state.cursor = Timestamp::from_micros(now.as_micros() - 1);
+        if matches!(&rule.schedule, Schedule::Every(every) if every.anchor.is_none()) {
+            // With no initial delay the first instant is the anchor, which may be this very instant.
+            state.cursor = now.min(Timestamp::from_micros(anchor.as_micros() - 1));
         }
         state.next_at = match delay(rule) {
             Some(_) => Some(first_delay(rule, anchor).max(now)),
@@ -114,7 +114,11 @@ pub fn begin(trigger: &Trigger, anchor: Timestamp, now: Timestamp) -> Result<Tri
 ///
 /// # Errors
 /// The search gave up at its bound.
-pub fn next_after(rule: &TimeRule, state: &TriggerState, after: Timestamp) -> Result<Option<Timestamp>, SearchLimit> {
+pub fn next_after(
+    rule: &TimeRule,
+    state: &TriggerState,
+    after: Timestamp,
+) -> Result<Option<Timestamp>, SearchLimit> {
     if used_up(rule, state.fired) {
         return Ok(None);
     }
@@ -162,7 +166,9 @@ fn delay(rule: &TimeRule) -> Option<Duration> {
 
 fn first_delay(rule: &TimeRule, anchor: Timestamp) -> Timestamp {
     match &rule.schedule {
-        Schedule::Every(every) => anchor.saturating_add(every.initial_delay).max(rule.start.unwrap_or(anchor)),
+        Schedule::Every(every) => {
+            anchor.saturating_add(every.initial_delay).max(rule.start.unwrap_or(anchor))
+        }
         _ => anchor,
     }
 }
@@ -185,7 +191,13 @@ fn once(key: String, state: &TriggerState, now: Timestamp) -> Firing {
 }
 
 /// A fixed delay has one instant at a time; after it fired there is none until the run has ended.
-fn fire_delay(trigger: &Trigger, rule: &TimeRule, state: &TriggerState, input: &Input, now: Timestamp) -> Firing {
+fn fire_delay(
+    trigger: &Trigger,
+    rule: &TimeRule,
+    state: &TriggerState,
+    input: &Input,
+    now: Timestamp,
+) -> Firing {
     let mut firing = Firing { occurrences: Vec::new(), skips: Vec::new(), state: *state };
     match (state.next_at, input) {
         (None, Input::Resumed) if !used_up(rule, state.fired) => firing.state.next_at = Some(now),
@@ -213,23 +225,31 @@ fn fire_time(
     now: Timestamp,
     ticks_max: usize,
 ) -> Result<Firing, SearchLimit> {
-    let mut ticks = Vec::new();
-    let mut next = next_after(rule, state, state.cursor)?;
-    while let Some(tick) = next.filter(|t| *t <= now)
-        && ticks.len() < ticks_max
-    {
-        ticks.push(tick);
-        next = next_after(rule, state, tick)?;
-    }
     let keep = match trigger.catch_up.policy {
         CatchUpPolicy::None | CatchUpPolicy::Latest => 1,
         CatchUpPolicy::All => trigger.catch_up.count_max.max(1) as usize,
     };
+    let mut ticks = Vec::new();
+    let mut counted = VecDeque::new(); // places in `ticks` of the newest `keep` that the calendar lets be
+    let mut next = next_after(rule, state, state.cursor)?;
+    while let Some(tick) = next.filter(|t| *t <= now) {
+        // The oldest is decided once it cannot be among the newest `keep`; only then may the look end early.
+        if ticks.len() >= ticks_max && counted.front() != Some(&0) {
+            break;
+        }
+        if counts(rule, tick) {
+            counted.push_back(ticks.len());
+            if counted.len() > keep {
+                counted.pop_front();
+            }
+        }
+        ticks.push(tick);
+        next = next_after(rule, state, tick)?;
+    }
     if next.is_some_and(|t| t <= now) {
-        // More are due than one call may look at. Those beyond the newest `keep` seen cannot be among the
-        // newest of all, so their fate is known; the rest is for the next call.
-        let mut newest = ticks.iter().enumerate().rev().filter(|(_, t)| counts(rule, **t));
-        let decided = newest.nth(keep - 1).map_or(1, |(index, _)| index.max(1));
+        // More are due than one call may look at. Those before the newest `keep` seen cannot be among the newest
+        // of all, so their fate is known; the rest is for the next call.
+        let decided = counted.front().copied().unwrap_or(ticks.len());
         next = ticks.get(decided).copied().or(next);
         ticks.truncate(decided);
         return Ok(dispose(job, trigger, rule, state, input, now, &ticks, next, false));
@@ -252,15 +272,13 @@ fn dispose(
 ) -> Firing {
     let mut ahead = if newest { 0 } else { usize::MAX / 2 };
     let mut fates = vec![Fate::Run; ticks.len()];
-    let mut newest_runs = false;
     for index in (0..ticks.len()).rev() {
         fates[index] = if !counts(rule, ticks[index]) {
             Fate::Skip(Disposition::Skipped, Some(Reason::Calendar))
         } else if *input == Input::Resumed {
             Fate::Skip(Disposition::Skipped, Some(Reason::Paused))
         } else {
-            let fate = fate(&trigger.catch_up, job.start_deadline, now.since(ticks[index]), ahead, newest_runs || !newest);
-            newest_runs |= ahead == 0 && fate == Fate::Run;
+            let fate = fate(&trigger.catch_up, job.start_deadline, now.since(ticks[index]), ahead);
             ahead += 1;
             fate
         };
@@ -294,25 +312,22 @@ enum Fate {
     Skip(Disposition, Option<Reason>),
 }
 
-/// What becomes of a tick `late` behind now, with `ahead` newer ones due. `superseded`: whether the newest runs.
-fn fate(catch_up: &CatchUp, deadline: Option<Duration>, late: Duration, ahead: usize, superseded: bool) -> Fate {
+/// What becomes of a tick `late` behind now, with `ahead` newer ones due.
+///
+/// Window and deadline come first: where the newest is too late to run, so are all before it, and no one is said
+/// to be coalesced into a run that there is not.
+fn fate(catch_up: &CatchUp, deadline: Option<Duration>, late: Duration, ahead: usize) -> Fate {
     let on_time = ahead == 0 && late <= ON_TIME;
     let skipped = |reason| Fate::Skip(Disposition::Skipped, Some(reason));
-    let fate = match catch_up.policy {
-        _ if on_time => Fate::Run,
-        CatchUpPolicy::None => skipped(Reason::CatchUpNone),
-        _ if late > catch_up.window => skipped(Reason::CatchUpWindow),
-        CatchUpPolicy::Latest if ahead == 0 => Fate::Run,
-        CatchUpPolicy::Latest if superseded => Fate::Skip(Disposition::Coalesced, None),
-        CatchUpPolicy::Latest => skipped(Reason::CatchUpWindow),
-        CatchUpPolicy::All if ahead < catch_up.count_max as usize => Fate::Run,
-        CatchUpPolicy::All => skipped(Reason::CatchUpCount),
-    };
-    match fate {
-        Fate::Run if deadline.is_some_and(|d| late > d) => {
+    match catch_up.policy {
+        CatchUpPolicy::None if !on_time => skipped(Reason::CatchUpNone),
+        _ if !on_time && late > catch_up.window => skipped(Reason::CatchUpWindow),
+        _ if deadline.is_some_and(|d| late > d) => {
             Fate::Skip(Disposition::Expired, Some(Reason::StartDeadline))
         }
-        fate => fate,
+        CatchUpPolicy::Latest if ahead > 0 => Fate::Skip(Disposition::Coalesced, None),
+        CatchUpPolicy::All if ahead >= catch_up.count_max.max(1) as usize => skipped(Reason::CatchUpCount),
+        _ => Fate::Run,
     }
 }
 

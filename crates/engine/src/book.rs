@@ -13,7 +13,7 @@ use punctual_core::occurrence::{Disposition, Occurrence, Reason, Skip, SkipRange
 use punctual_core::queue::{self, Candidate, Capacity};
 use punctual_core::run::{Hold, Policy, Run, RunEvent, RunState, StopReason, Verdict};
 use punctual_core::time::Timestamp;
-use punctual_core::trigger::When;
+use punctual_core::trigger::{Trigger, When};
 use punctual_store::row::{DedupRow, JobRow, RevisionRow, TriggerRow};
 use punctual_store::{Decision, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,9 @@ use std::sync::Arc;
 
 /// Nominal times that one trigger may dispose of in one transaction.
 pub const TICKS_MAX: usize = 10_000;
+
+/// Bounded firings that one disposal may take: 14 days of a trigger that fires each 100 ms are 12 million.
+const DISPOSALS_MAX: usize = 10_000;
 
 /// What must happen once the decision is durable.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +36,8 @@ pub struct Effects {
     pub finished: Vec<Run>,
     /// Definitions that were needed and not at hand: load them and decide again.
     pub missing: BTreeSet<(JobId, Revision)>,
+    /// Jobs whose triggers were needed and are not in the snapshot: ask for them and decide again.
+    pub unread: BTreeSet<JobId>,
     /// Triggers whose search for the next instant gave up: they fire no more until they are edited.
     pub gave_up: Vec<TriggerId>,
 }
@@ -46,8 +51,6 @@ pub struct Book {
     runs: BTreeMap<RunId, Run>,
     /// The unfinished ones of them, by job.
     unfinished: BTreeMap<JobId, BTreeSet<RunId>>,
-    /// Triggers that wait for a job, by its name; made when first needed.
-    upstreams: Option<BTreeMap<String, Vec<TriggerId>>>,
     runs_new: BTreeSet<RunId>,
     runs_changed: BTreeSet<RunId>,
     jobs_changed: BTreeSet<JobId>,
@@ -67,7 +70,6 @@ impl Book {
         }
         Self {
             unfinished,
-            upstreams: None,
             now,
             definitions,
             jobs: snapshot.jobs.iter().map(|j| (j.id, j.clone())).collect(),
@@ -109,10 +111,23 @@ impl Book {
         let job_row = &self.jobs[&row.job];
         let revision = job_row.revision;
         let Some(job) = self.definition(row.job, revision) else { return };
-        let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name) else { return self.give_up(row) };
+        let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name) else {
+            return self.give_up(row);
+        };
         match fire::fire(&job, trigger, &row.state, input, self.now, TICKS_MAX) {
             Ok(firing) => self.take_firing(&job, revision, row, firing),
             Err(_) => self.give_up(row),
+        }
+    }
+
+    /// Disposes of all that fell due until now, however much that is.
+    pub fn dispose(&mut self, id: TriggerId, input: &Input) {
+        for _ in 0..DISPOSALS_MAX {
+            self.fire(id, input);
+            // A bounded firing that has not reached now asks for another.
+            if self.triggers[&id].state.next_at.is_none_or(|next| next > self.now) {
+                return;
+            }
         }
     }
 
@@ -159,7 +174,7 @@ impl Book {
                 for range in ranges {
                     self.skip(job_id, trigger.id, revision, range);
                 }
-                self.rearm(trigger.id);
+                self.rearm(job_id, revision, trigger.id);
                 return None;
             }
         };
@@ -219,7 +234,7 @@ impl Book {
         }
         self.count_failure(run.job, verdict);
         if let Some(trigger) = run.trigger {
-            self.rearm(trigger);
+            self.rearm(run.job, run.revision, trigger);
         }
         self.release(run.job);
         let Some(name) = self.jobs.get(&run.job).map(|j| j.name.clone()) else { return };
@@ -242,9 +257,14 @@ impl Book {
     }
 
     /// Tells a trigger with a fixed delay that its run has ended, or was skipped.
-    fn rearm(&mut self, trigger: TriggerId) {
+    fn rearm(&mut self, job: JobId, revision: Revision, trigger: TriggerId) {
         if self.is_live(trigger) {
             self.fire(trigger, &Input::RunEnded);
+        } else if !self.triggers.contains_key(&trigger)
+            && let Some(definition) = self.definition(job, revision)
+            && definition.triggers.iter().any(|t| matches!(&t.when, When::Time(rule) if fire::is_delay(rule)))
+        {
+            self.effects.unread.insert(job);
         }
     }
 
@@ -260,25 +280,23 @@ impl Book {
 
     /// The live triggers that wait for the job of that name.
     fn waiting_for(&mut self, name: &str) -> Vec<TriggerId> {
-        let upstreams = match self.upstreams.take() {
-            Some(made) => made,
-            None => self.make_upstreams(),
-        };
-        let found = upstreams.get(name).cloned().unwrap_or_default();
-        self.upstreams = Some(upstreams);
-        found.into_iter().filter(|t| self.is_live(*t)).collect()
-    }
-
-    fn make_upstreams(&self) -> BTreeMap<String, Vec<TriggerId>> {
-        let mut upstreams: BTreeMap<String, Vec<TriggerId>> = BTreeMap::new();
-        for row in self.triggers.values() {
-            let revision = self.jobs[&row.job].revision;
-            let Some(job) = self.definitions.job(row.job, revision) else { continue };
-            if let Some(When::After(upstream)) = job.triggers.iter().find(|t| t.name == row.name).map(|t| &t.when) {
-                upstreams.entry(upstream.job.clone()).or_default().push(row.id);
+        let definitions = self.definitions.clone();
+        let mut found = Vec::new();
+        for id in definitions.downstream(name) {
+            let Some(revision) = self.jobs.get(&id).map(|row| row.revision) else {
+                self.effects.unread.insert(id);
+                continue;
+            };
+            let Some(job) = self.definition(id, revision) else { continue };
+            let waits = |t: &&Trigger| matches!(&t.when, When::After(upstream) if upstream.job == name);
+            for trigger in job.triggers.iter().filter(waits) {
+                match self.triggers.values().find(|t| t.job == id && t.name == trigger.name) {
+                    Some(row) => found.push(row.id),
+                    None => _ = self.effects.unread.insert(id),
+                }
             }
         }
-        upstreams
+        found.into_iter().filter(|t| self.is_live(*t)).collect()
     }
 
     /// Whether the trigger is in force and its job neither paused nor retired.
@@ -372,7 +390,6 @@ impl Book {
     /// Replaces the definitions the book decides by, after it wrote new ones.
     pub fn use_definitions(&mut self, definitions: Arc<Definitions>) {
         self.definitions = definitions;
-        self.upstreams = None;
     }
 
     /// The instant the book was opened at.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct Definitions {
     jobs: HashMap<(JobId, Revision), Arc<Job>>,
-    /// Jobs of which some revision waits for another job.
-    downstream: BTreeSet<JobId>,
+    /// Jobs of which some revision waits for the job of that name.
+    downstream: HashMap<String, BTreeSet<JobId>>,
 }
 
 impl Definitions {
@@ -22,14 +22,16 @@ impl Definitions {
 
     /// Adds a definition.
     pub fn insert(&mut self, id: JobId, revision: Revision, job: Arc<Job>) {
-        if job.triggers.iter().any(|t| matches!(t.when, When::After(_))) {
-            self.downstream.insert(id);
+        for trigger in &job.triggers {
+            if let When::After(upstream) = &trigger.when {
+                self.downstream.entry(upstream.job.clone()).or_default().insert(id);
+            }
         }
         self.jobs.insert((id, revision), job);
     }
 
-    /// Jobs that may wait for another job: a decision that ends runs must see them.
-    pub fn downstream(&self) -> impl Iterator<Item = JobId> + '_ {
-        self.downstream.iter().copied()
+    /// Jobs that may wait for the job of that name.
+    pub fn downstream(&self, name: &str) -> impl Iterator<Item = JobId> + '_ {
+        self.downstream.get(name).into_iter().flatten().copied()
     }
 }

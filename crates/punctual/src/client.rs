@@ -3,8 +3,7 @@
 
 use crate::data::Data;
 use crate::failure::{Failure, NO, NOT_FOUND, UNAVAILABLE};
-use crate::local;
-use axum::Router;
+use crate::local::{self, Local};
 use axum::body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::http::{HeaderMap, Method, Request, Response, StatusCode, header};
@@ -50,7 +49,7 @@ pub struct Client {
 
 enum Transport {
     Socket(PathBuf),
-    Local(Router),
+    Local(Box<Local>),
 }
 
 /// What came back, whatever its status.
@@ -99,18 +98,24 @@ impl Client {
         Self::open_at(&directory)
     }
 
-    fn open_at(directory: &Path) -> Result<Self, Failure> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|why| broken(&why))?;
-        let transport = find(directory, &runtime)?;
-        Ok(Self { runtime, transport, now: Cell::new(Timestamp::EPOCH) })
+    /// Finds the daemon of the data directory; the store is left alone.
+    ///
+    /// # Errors
+    /// No daemon answers.
+    pub fn daemon(data: &Data) -> Result<Self, Failure> {
+        let socket = data.directory().join(SOCKET_NAME);
+        connect_unix(&socket).map_err(|why| no_answer(&why.to_string()))?;
+        Self::over(Transport::Socket(socket))
     }
 
-    /// A client of a router in this process.
-    #[cfg(test)]
-    pub fn of(router: Router) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        Self { runtime, transport: Transport::Local(router), now: Cell::new(Timestamp::EPOCH) }
+    fn open_at(directory: &Path) -> Result<Self, Failure> {
+        Self::over(find(directory, TRIES_MAX)?)
+    }
+
+    fn over(transport: Transport) -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|why| broken(&why))?;
+        Ok(Self { runtime, transport, now: Cell::new(Timestamp::EPOCH) })
     }
 
     /// Whether a daemon answers.
@@ -172,10 +177,7 @@ impl Client {
 impl Transport {
     async fn send(&self, request: Request<Body>) -> Result<Reply, Failure> {
         match self {
-            Self::Local(router) => {
-                let response = router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
-                collect(response).await
-            }
+            Self::Local(local) => collect(ask(&local.router, request).await).await,
             Self::Socket(path) => {
                 let stream = connect_unix(path).and_then(|stream| {
                     stream.set_nonblocking(true)?;
@@ -194,6 +196,10 @@ impl Transport {
     }
 }
 
+async fn ask(router: &axum::Router, request: Request<Body>) -> Response<Body> {
+    router.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+}
+
 async fn collect<B>(response: Response<B>) -> Result<Reply, Failure>
 where
     B: hyper::body::Body,
@@ -206,9 +212,9 @@ where
 
 /// The daemon's socket if it answers, else the store if its lock is free. Between the two another process may be
 /// starting or ending, so both are tried for a while.
-fn find(directory: &Path, runtime: &tokio::runtime::Runtime) -> Result<Transport, Failure> {
+fn find(directory: &Path, tries_max: u32) -> Result<Transport, Failure> {
     let socket = directory.join(SOCKET_NAME);
-    for _ in 0..TRIES_MAX {
+    for _ in 0..tries_max {
         match connect_unix(&socket) {
             Ok(_) => return Ok(Transport::Socket(socket)),
             Err(why) if why.kind() == ErrorKind::PermissionDenied => {
@@ -219,8 +225,8 @@ fn find(directory: &Path, runtime: &tokio::runtime::Runtime) -> Result<Transport
             }
             Err(_) => {}
         }
-        if let Some(router) = local::open(directory, runtime)? {
-            return Ok(Transport::Local(router));
+        if let Some(local) = local::open(directory)? {
+            return Ok(Transport::Local(Box::new(local)));
         }
         std::thread::sleep(TRY_PAUSE);
     }
@@ -257,7 +263,7 @@ fn refusal(reply: &Reply) -> Failure {
         _ => NO,
     };
     match document::<ErrorDto>(&reply.body) {
-        Ok(ErrorDto { error }) => Failure { error, exit },
+        Ok(ErrorDto { error }) => Failure { error, exit, told: None },
         Err(failure) => failure,
     }
 }
@@ -297,6 +303,10 @@ fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seed::{self, Scratch};
+    use punctual_server::dto::JobDto;
+    use punctual_server::listen::serve_unix;
+    use punctual_server::router::router;
 
     #[test]
     fn whatever_a_name_holds_it_stays_one_segment() {
@@ -306,5 +316,58 @@ mod tests {
             query("/v1/runs", &[("job", Some("a&b")), ("since", None), ("limit", Some("3"))]),
             "/v1/runs?job=a%26b&limit=3"
         );
+    }
+
+    /// The directory of a test, and the argument that names it.
+    fn scratch(name: &str) -> (Scratch, Data) {
+        let scratch = Scratch::new(&format!("client-{name}"));
+        let data = Data::at(scratch.path());
+        (scratch, data)
+    }
+
+    #[test]
+    fn a_daemon_is_asked_over_its_socket() {
+        let (scratch, data) = scratch("socket");
+        let engine = seed::engine(&scratch);
+        let _lock = engine.data().lock().expect("nobody has it");
+        let _listening = serve_unix(&engine.data().socket(), router(engine.clone())).expect("served");
+        let client = Client::open(&data).unwrap_or_else(|failure| panic!("{failure:?}"));
+        assert!(client.has_daemon());
+        let jobs: Vec<JobDto> = client.get("/v1/jobs").expect("answered");
+        assert_eq!((jobs[0].name.as_str(), client.now()), ("backup", seed::NOW));
+        let unknown = client.get::<JobDto>("/v1/jobs/bakcup").expect_err("no such job");
+        assert_eq!((unknown.exit, unknown.error.code.as_str()), (NOT_FOUND, "RUN001"));
+        let body = serde_json::json!({"reason": "disk"});
+        let paused: JobDto = client.post("/v1/jobs/backup/pause", &body).expect("paused");
+        assert_eq!(paused.paused.map(|p| p.reason).as_deref(), Some("disk"));
+        let again = client.post::<JobDto>("/v1/jobs/backup/pause", &body).expect_err("paused already");
+        assert_eq!(again.exit, NO);
+        assert!(Client::daemon(&data).is_ok());
+    }
+
+    #[test]
+    fn without_a_daemon_the_store_is_opened_and_let_go() {
+        let (scratch, data) = scratch("local");
+        drop(
+            std::os::unix::net::UnixListener::bind(scratch.path().join(SOCKET_NAME)).expect("a stale socket"),
+        );
+        for _ in 0..2 {
+            let client = Client::open(&data).unwrap_or_else(|failure| panic!("{failure:?}"));
+            assert!(!client.has_daemon());
+            assert_eq!(client.get::<Vec<JobDto>>("/v1/jobs").expect("answered"), []);
+        }
+        assert!(Client::daemon(&data).is_err());
+    }
+
+    #[test]
+    fn a_directory_in_use_by_who_does_not_answer_is_an_error() {
+        let (scratch, _) = scratch("silent");
+        let data = punctual_engine::data_dir::DataDir::open(scratch.path()).expect("made");
+        let _lock = data.lock().expect("nobody has it");
+        let failure = find(scratch.path(), 2).err().expect("nobody answers");
+        assert_eq!((failure.exit, failure.error.code.as_str()), (UNAVAILABLE, "API001"));
+        let missing =
+            Client::open(&Data::at(&scratch.path().join("missing"))).err().expect("no such directory");
+        assert_eq!((missing.exit, missing.error.code.as_str()), (UNAVAILABLE, "API014"));
     }
 }

@@ -1,12 +1,12 @@
 //! Files of definitions: found, read and loaded, and what is to be told about them.
 
-use punctual_core::error::{Code, Diagnostic, Origin, Severity};
-use punctual_core::spec::{self, Context, Definitions, FILE_BYTES_MAX, Source};
+use punctual_core::error::{Diagnostic, Origin, Severity};
+use punctual_core::spec::{self, Context, Definitions, FILE_BYTES_MAX, NOT_TEXT, Source};
 use punctual_core::zone::ZoneTable;
+use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-const UNREADABLE: Code = Code("DEF001");
 /// Files in one directory; more are not read.
 const FILES_MAX: usize = 10_000;
 
@@ -67,20 +67,23 @@ pub fn read(paths: &[PathBuf]) -> (Vec<Source>, Vec<Diagnostic>) {
 /// The files of a directory that hold definitions, by name. Hidden ones, and directories in it, are left out.
 fn list(directory: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     let unreadable = |why: std::io::Error| {
-        Diagnostic::error(UNREADABLE, format!("the directory {directory:?} cannot be read")).detail(why.to_string())
+        Diagnostic::error(NOT_TEXT, format!("the directory {directory:?} cannot be read"))
+            .detail(why.to_string())
     };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        let known = path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known));
+        let known = path
+            .extension()
+            .is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known));
         if known && !hidden && !path.is_dir() {
             files.push(path);
         }
     }
     if files.len() > FILES_MAX {
         let message = format!("{directory:?} holds {} files, more than {FILES_MAX}", files.len());
-        return Err(Diagnostic::error(UNREADABLE, message).hint("join them; one file may hold many jobs"));
+        return Err(Diagnostic::error(NOT_TEXT, message).hint("join them; one file may hold many jobs"));
     }
     files.sort();
     Ok(files)
@@ -92,9 +95,12 @@ fn read_file(path: &Path) -> Result<Source, Diagnostic> {
         false => (path.display().to_string(), open(path).and_then(|mut file| read_bounded(&mut file))),
     };
     let bytes = bytes.map_err(|why| {
-        let diagnostic = Diagnostic::error(UNREADABLE, format!("{name:?} cannot be read")).detail(why.to_string());
+        let diagnostic =
+            Diagnostic::error(NOT_TEXT, format!("{name:?} cannot be read")).detail(why.to_string());
         match why.kind() {
-            std::io::ErrorKind::NotFound => diagnostic.hint("is the path right? `punctual init` writes a first file"),
+            std::io::ErrorKind::NotFound => {
+                diagnostic.hint("is the path right? `punctual init` writes a first file")
+            }
             _ => diagnostic,
         }
     })?;
@@ -127,26 +133,42 @@ fn read_beside(definitions: &str, path: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
 
-/// The position of a key of a job in `sources`, for a remark that was made without one.
-pub fn origin(definitions: &Definitions, sources: &[Source], job: &str, key: &str) -> Option<Origin> {
-    use spec::ValueOrigin::{BuiltIn, Defaults, Job};
-    let origins = definitions.origins.get(job)?;
-    let given = origins.values.get(key).or_else(|| origins.values.get("triggers").filter(|_| key == "schedule"));
-    let line = match given {
-        Some(Job { line } | Defaults { line }) => *line,
-        Some(BuiltIn) | None => origins.line,
-    };
-    let source = sources.iter().find(|source| source.name == origins.file)?;
-    let text = source.text.lines().nth(line.saturating_sub(1) as usize)?.trim_end();
-    let indent = text.chars().take_while(|c| matches!(c, ' ' | '-')).count();
-    let count = |number: usize| u32::try_from(number).unwrap_or(1);
-    Some(Origin {
-        file: origins.file.clone(),
-        line,
-        column: count(indent + 1),
-        width: count(text.chars().count().saturating_sub(indent).clamp(1, 160)),
-        snippet: text.chars().take(160).collect(),
-    })
+/// Positions of jobs in their sources, for remarks that were made without one.
+pub struct Positions<'a> {
+    definitions: &'a Definitions,
+    lines: HashMap<&'a str, Vec<&'a str>>,
+}
+
+impl<'a> Positions<'a> {
+    /// Those of `definitions`, which were loaded from `sources`.
+    pub fn new(definitions: &'a Definitions, sources: &'a [Source]) -> Self {
+        let lines = sources.iter().map(|source| (source.name.as_str(), source.text.lines().collect()));
+        Self { definitions, lines: lines.collect() }
+    }
+
+    /// Where the key of a job stands, in the job or in its file's defaults; else where the job's name does.
+    pub fn of(&self, job: &str, key: &str) -> Option<Origin> {
+        use spec::ValueOrigin::{Defaults, Job};
+        let origins = self.definitions.origins.get(job)?;
+        let triggers = || origins.values.get("triggers").filter(|_| key == "schedule");
+        let line = match origins.values.get(key).or_else(triggers) {
+            Some(Job { line } | Defaults { line }) => *line,
+            None => origins.line,
+        };
+        let lines = self.lines.get(origins.file.as_str())?;
+        let text = lines.get(line.saturating_sub(1) as usize)?.trim_end();
+        let indent = text.chars().take_while(|c| matches!(c, ' ' | '-')).count();
+        // A comment behind the key is not meant.
+        let meant = text.find(" #").map_or(text, |comment| text[..comment].trim_end());
+        let count = |number: usize| u32::try_from(number).unwrap_or(1);
+        Some(Origin {
+            file: origins.file.clone(),
+            line,
+            column: count(indent + 1),
+            width: count(meant.chars().count().saturating_sub(indent).clamp(1, 160)),
+            snippet: text.chars().take(160).collect(),
+        })
+    }
 }
 
 /// A diagnostic as a terminal shows it, with colour if `colour`.
@@ -189,7 +211,8 @@ mod tests {
         let job = |name: &str| format!("job: {{name: {name}, run: [\"true\"]}}");
         let files = [("b.yml", job("b")), ("a.yaml", job("a")), ("c.json", job("c")), (".d.yaml", job("d"))];
         let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-        let directory = directory("read", &[files.as_slice(), &[("notes.txt", "not: {yaml"), ("e.yaml~", "x")]].concat());
+        let directory =
+            directory("read", &[files.as_slice(), &[("notes.txt", "not: {yaml"), ("e.yaml~", "x")]].concat());
         let zones = ZoneTable::bundled();
         let definitions = load(std::slice::from_ref(&directory), &zones).expect("three jobs");
         let names: Vec<_> = definitions.jobs.iter().map(|job| job.name.as_str()).collect();
@@ -203,7 +226,7 @@ mod tests {
         let paths = [directory.clone(), PathBuf::from("/nonexistent/x.yaml"), PathBuf::from("/dev/zero")];
         let found = load(&paths, &ZoneTable::bundled()).expect_err("four faults");
         let codes: Vec<_> = found.iter().map(|d| d.code.0).collect();
-        assert_eq!(codes, ["DEF001", "DEF001", "DEF005", "DEF007", "DEF002"], "{found:?}");
+        assert_eq!(codes, ["DEF001", "DEF001", "DEF007", "DEF005", "DEF002"], "{found:?}");
         std::fs::remove_dir_all(directory).expect("the test made it");
     }
 

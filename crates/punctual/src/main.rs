@@ -4,11 +4,20 @@ mod client;
 mod commands;
 mod data;
 mod definitions;
+mod export;
 mod failure;
+mod import;
 mod local;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+#[path = "../../server/tests/support/seed.rs"]
+#[allow(dead_code, reason = "each test takes what it needs")]
+mod seed;
 mod table;
 mod terminal;
 mod when;
+mod zoned;
 
 use clap::{Parser, Subcommand};
 use data::Data;
@@ -32,11 +41,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(commands::init::Args),
+    Check(commands::check::Args),
+    Schema(commands::schema::Args),
     Serve(commands::serve::Args),
     #[command(name = "__supervise", hide = true)]
     Supervise(commands::hidden::Supervise),
     #[command(name = "__launch", hide = true)]
     Launch(commands::hidden::Launch),
+    Apply(commands::apply::Args),
     Jobs(commands::jobs::Args),
     Show(commands::show::Args),
     Trigger(commands::trigger::Args),
@@ -50,6 +63,9 @@ enum Command {
     Explain(commands::explain::Args),
     Ticks(commands::ticks::Args),
     Why(commands::why::Args),
+    Doctor(commands::doctor::Args),
+    Import(commands::import::Args),
+    Export(commands::export::Args),
     InstallService(commands::install_service::Args),
     Completions(commands::completions::Args),
 }
@@ -60,9 +76,13 @@ fn main() -> ExitCode {
         return commands::timers::run(&cli.data, cli.format);
     };
     match command {
+        Command::Init(args) => commands::init::run(args),
+        Command::Check(args) => commands::check::run(args),
+        Command::Schema(args) => commands::schema::run(args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Supervise(args) => commands::hidden::supervise(args),
         Command::Launch(args) => commands::hidden::become_job(args),
+        Command::Apply(args) => commands::apply::run(args),
         Command::Jobs(args) => commands::jobs::run(args),
         Command::Show(args) => commands::show::run(args),
         Command::Trigger(args) => commands::trigger::run(args),
@@ -76,6 +96,9 @@ fn main() -> ExitCode {
         Command::Explain(args) => commands::explain::run(args),
         Command::Ticks(args) => commands::ticks::run(args),
         Command::Why(args) => commands::why::run(args),
+        Command::Doctor(args) => commands::doctor::run(args),
+        Command::Import(args) => commands::import::run(args),
+        Command::Export(args) => commands::export::run(args),
         Command::InstallService(args) => commands::install_service::run(args),
         Command::Completions(args) => commands::completions::run(args),
     }

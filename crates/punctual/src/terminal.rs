@@ -23,10 +23,20 @@ impl Screen {
         }
         let width =
             rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| usize::from(size.ws_col));
-        let unset = |name: &str| std::env::var_os(name).is_none_or(|v| v.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { width: width.filter(|w| *w > 0), colour: unset("NO_COLOR") && !dumb }
+        Self { width: width.filter(|w| *w > 0), colour: wants_colour() }
     }
+
+    /// Whether colours are wanted on standard error.
+    pub fn stderr_colour() -> bool {
+        std::io::stderr().is_terminal() && wants_colour()
+    }
+}
+
+/// Whether the environment lets terminals be coloured.
+fn wants_colour() -> bool {
+    let unset = |name: &str| std::env::var_os(name).is_none_or(|v| v.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    unset("NO_COLOR") && !dumb
 }
 
 /// Takes control sequences out of a stream of output, colours (SGR) excepted. Sequences and characters may be

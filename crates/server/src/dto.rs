@@ -1,10 +1,11 @@
 //! The shapes users see, exactly as `docs/reference/json.md` says: camelCase, instants as RFC 3339 in UTC, what is
 //! absent is `null`. The client reads the same types that the server writes.
 
-use crate::control::{ChangeKind, JobChange, JobView, RunView, Status, Tick, Why};
 use punctual_core::attempt::Attempt;
 use punctual_core::run::{Run, RunState};
 use punctual_core::time::Timestamp;
+use punctual_engine::control::{ChangeKind, JobChange};
+use punctual_engine::view::{JobView, RunView, Status, Tick, Why};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -41,8 +42,6 @@ pub struct JobDto {
     pub revision: i64,
     /// Set while it is paused.
     pub paused: Option<PauseDto>,
-    /// Whether it was removed from the definitions.
-    pub retired: bool,
     /// The definitions file that owns it; `null` if it was applied by hand.
     pub owner: Option<String>,
     /// Runs that ended badly since the last success.
@@ -50,10 +49,10 @@ pub struct JobDto {
     /// The next nominal time.
     pub next_time: Option<Instant>,
     /// Unfinished runs that are queued, leased or running.
-    pub active_runs: usize,
+    pub active_runs: u64,
     /// Unfinished runs that wait for those.
-    pub held_runs: usize,
-    /// The newest run.
+    pub held_runs: u64,
+    /// The newest run that has ended.
     pub last_run: Option<RunDto>,
     /// What makes it due.
     pub triggers: Vec<TriggerDto>,
@@ -98,14 +97,13 @@ impl JobDto {
             revision: row.revision.0,
             paused: (row.paused.as_ref())
                 .map(|p| PauseDto { since: Instant(p.since), reason: p.reason.clone() }),
-            retired: row.retired,
             owner: Some(row.owner.clone()).filter(|o| !o.is_empty()),
             failures: row.failures,
             next_time: view.next.map(Instant),
             active_runs: view.active,
             held_runs: view.held,
             last_run: last,
-            triggers: (view.triggers.iter().filter(|t| t.live))
+            triggers: (view.triggers.iter())
                 .map(|t| TriggerDto {
                     name: t.name.clone(),
                     next_time: t.state.next_at.map(Instant),
@@ -244,6 +242,12 @@ impl AttemptDto {
     }
 }
 
+/// A finished run as JSON text, for a notification's standard input.
+pub fn run_json(job: &str, run: &Run) -> String {
+    let dto = RunDto::new(run, job, None, run.due);
+    serde_json::to_string(&dto).expect("these shapes have string keys only")
+}
+
 /// The run that a submission made or found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -253,6 +257,16 @@ pub struct SubmittedDto {
     pub run: RunDto,
     /// Whether an earlier submission of the same key had made it.
     pub existing: bool,
+}
+
+/// A nominal time to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NextDto {
+    /// The nominal time.
+    pub time: Instant,
+    /// The trigger that names it.
+    pub trigger: String,
 }
 
 /// What became of one nominal time.
@@ -357,26 +371,35 @@ pub struct StatusDto {
     pub version: String,
     /// Its clock.
     pub now: Instant,
-    /// Jobs that are not retired.
+    /// Jobs in force.
     pub jobs: usize,
-    /// By how much the oldest due trigger is overdue, milliseconds.
-    pub due_overdue_ms: u64,
-    /// The zone table in use.
-    pub zones: String,
+    /// Of them paused.
+    pub paused_jobs: usize,
+    /// How long the oldest due trigger or run has been due, milliseconds.
+    pub overdue_ms: u64,
+    /// The version of the zone table in use, for example `2026f`.
+    pub zones_version: String,
+    /// Where that is from: `bundled`, or a directory.
+    pub zones_source: String,
     /// Whether it records only and starts nothing.
     pub shadow: bool,
+    /// The definitions it serves.
+    pub definitions: Option<String>,
 }
 
 impl From<Status> for StatusDto {
     fn from(status: Status) -> Self {
         Self {
             node: status.node,
-            version: status.version,
+            version: status.version.to_owned(),
             now: Instant(status.now),
             jobs: status.jobs,
-            due_overdue_ms: u64::try_from(status.due_overdue.as_millis()).unwrap_or(u64::MAX),
-            zones: status.zones,
+            paused_jobs: status.paused,
+            overdue_ms: u64::try_from(status.overdue.as_millis()).unwrap_or(u64::MAX),
+            zones_version: status.zones.0,
+            zones_source: status.zones.1,
             shadow: status.shadow,
+            definitions: Some(status.owner).filter(|o| !o.is_empty()),
         }
     }
 }

@@ -1,16 +1,12 @@
 //! One shape for every refusal: a status and `{"error": {code, message, hint}}`.
 
-use crate::control::{ControlError, ControlErrorKind};
 use crate::dto::{ErrorBodyDto, ErrorDto};
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use punctual_core::error::{Code, Diagnostic};
+use punctual_core::error::Code;
+use punctual_engine::error::EngineError;
 
-/// No job has that name.
-pub const NO_JOB: Code = Code("API002");
-/// No run has that id.
-pub const NO_RUN: Code = Code("API003");
 /// More than one run's id begins so.
 pub const AMBIGUOUS_RUN: Code = Code("API004");
 /// The body cannot be read.
@@ -48,17 +44,16 @@ impl ApiError {
     }
 }
 
-impl From<ControlError> for ApiError {
-    fn from(error: ControlError) -> Self {
-        let status = match error.kind {
-            ControlErrorKind::NoJob | ControlErrorKind::NoRun => StatusCode::NOT_FOUND,
-            ControlErrorKind::Refused => StatusCode::UNPROCESSABLE_ENTITY,
-            ControlErrorKind::Conflict => StatusCode::CONFLICT,
-            ControlErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> Self {
+        let status = match &error {
+            EngineError::NoJob { .. } | EngineError::NoRun(_) => StatusCode::NOT_FOUND,
+            EngineError::Definition(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            EngineError::Owned { .. } | EngineError::State { .. } => StatusCode::CONFLICT,
+            EngineError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            EngineError::DryRun(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let Diagnostic { code, message, detail, hint, .. } = error.diagnostic;
-        let message = detail.into_iter().fold(message, |text, detail| format!("{text}: {detail}"));
-        Self { status, code, message, hint }
+        Self { status, code: error.code(), message: error.to_string(), hint: error.hint() }
     }
 }
 

@@ -1,27 +1,21 @@
 //! The HTTP interface: the only crate that knows HTTP, JSON and the shapes users see.
 //!
 //! ```text
-//! request → [router] → routes/* → [Control] (the engine) → [dto] → answer
+//! request → [router] → routes/* → engine → [dto] → answer
 //! ```
 //! There is one router. The daemon serves it on a Unix socket ([`listen::serve_unix`]); a command that finds no
 //! daemon calls the same router in its own process. So there is one code path, and one set of shapes.
 //!
 //! Every answer carries the engine's clock in the header [`NOW_HEADER`], so that clients need none of their own.
 
-pub mod control;
 pub mod dto;
 pub mod error;
 pub mod listen;
 pub mod moment;
-pub mod nearest;
 mod request;
 pub mod router;
 mod routes;
 
-pub use control::{
-    Answer, ApplyMode, ChangeKind, Control, ControlError, ControlErrorKind, JobChange, JobView, RunView,
-    Status, Submitted, Tick, Why, WhySubject,
-};
 pub use listen::serve_unix;
 pub use router::router;
 

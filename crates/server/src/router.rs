@@ -1,6 +1,5 @@
 //! The one router: which path is answered by what, and what holds for all of them.
 
-use crate::control::Control;
 use crate::error::{ApiError, NO_PATH, TOO_SLOW};
 use crate::{BODY_BYTES_MAX, NOW_HEADER, routes};
 use axum::Router;
@@ -9,11 +8,8 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use std::sync::Arc;
+use punctual_engine::shared::Engine;
 use std::time::Duration;
-
-/// The engine, shared by the requests.
-pub type Engine = Arc<dyn Control>;
 
 /// No request is worked on for longer.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
@@ -23,6 +19,7 @@ pub fn router(engine: Engine) -> Router {
     Router::new()
         .route("/healthz", get(routes::status::healthz))
         .route("/v1/status", get(routes::status::status))
+        .route("/v1/check", get(routes::status::check))
         .route("/v1/why", get(routes::status::why))
         .route("/v1/apply", post(routes::jobs::apply))
         .route("/v1/jobs", get(routes::jobs::list))
@@ -30,6 +27,7 @@ pub fn router(engine: Engine) -> Router {
         .route("/v1/jobs/{name}/pause", post(routes::jobs::pause))
         .route("/v1/jobs/{name}/resume", post(routes::jobs::resume))
         .route("/v1/jobs/{name}/trigger", post(routes::jobs::trigger))
+        .route("/v1/jobs/{name}/next", get(routes::jobs::next))
         .route("/v1/jobs/{name}/ticks", get(routes::jobs::ticks))
         .route("/v1/runs", get(routes::runs::list))
         .route("/v1/runs/{id}", get(routes::runs::show))
@@ -39,7 +37,7 @@ pub fn router(engine: Engine) -> Router {
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(from_fn_with_state(Arc::clone(&engine), bounded_and_stamped))
+        .layer(from_fn_with_state(engine.clone(), bounded_and_stamped))
         .with_state(engine)
 }
 
@@ -55,7 +53,7 @@ async fn bounded_and_stamped(State(engine): State<Engine>, request: Request, nex
         .hint("look before asking again: `punctual doctor`, `punctual runs`")
         .into_response(),
     };
-    if let Ok(now) = HeaderValue::try_from(engine.now().to_string()) {
+    if let Ok(now) = HeaderValue::try_from(engine.clock().now().to_string()) {
         response.headers_mut().insert(NOW_HEADER, now);
     }
     response

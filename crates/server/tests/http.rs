@@ -1,18 +1,19 @@
 //! The interface as a client meets it: paths, shapes, refusals.
 
-#[path = "support/fake.rs"]
-mod fake;
+#[path = "support/seed.rs"]
+mod seed;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
-use fake::{Fake, NOW, after, run};
 use http_body_util::BodyExt;
 use punctual_core::run::RunState;
-use punctual_core::spec::JobSpec;
-use punctual_server::{LOG_ENDED_HEADER, LOG_OFFSET_HEADER, NOW_HEADER, router};
+use punctual_engine::shared::Engine;
+use punctual_server::router::router;
+use punctual_server::{LOG_ENDED_HEADER, LOG_OFFSET_HEADER, NOW_HEADER};
+use punctual_store::Decision;
+use seed::{NOW, Scratch, after, id_of, run};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
 
@@ -26,63 +27,58 @@ async fn ask(router: &Router, path: &str, body: Option<&str>) -> (StatusCode, Va
     };
     let response = router.clone().oneshot(request.expect("a request")).await.expect("never fails");
     let status = response.status();
-    assert_eq!(response.headers()[NOW_HEADER], "2026-11-24T09:00:00Z");
+    assert!(response.headers().contains_key(NOW_HEADER));
     let bytes = response.into_body().collect().await.expect("a body").to_bytes();
     (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
 }
 
-fn served() -> (Arc<Fake>, Router) {
-    let fake = Arc::new(Fake::new());
-    (Arc::clone(&fake), router(fake))
+/// The router of an engine with one run in each state.
+fn served(name: &str) -> (Scratch, Engine, Router) {
+    let scratch = Scratch::new(&format!("http-{name}"));
+    let engine = seed::engine(&scratch);
+    let router = router(engine.clone());
+    (scratch, engine, router)
 }
 
-fn asked(fake: &Fake) -> String {
-    fake.asked.lock().expect("nobody panics with it").last().cloned().unwrap_or_default()
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
+
+const RUN_KEYS: [&str; 10] =
+    ["id", "job", "trigger", "key", "nominalTime", "dueTime", "state", "verdict", "reason", "attempts"];
+
+const ATTEMPT_KEYS: [&str; 10] = [
+    "number",
+    "startedAt",
+    "finishedAt",
+    "outcome",
+    "exitCode",
+    "signal",
+    "cpuMs",
+    "memoryBytesMax",
+    "startDelayUs",
+    "node",
+];
 
 #[tokio::test]
 async fn a_run_has_exactly_the_documented_fields_in_each_state() {
-    let (fake, router) = served();
+    let (_scratch, _, router) = served("shapes");
     let (status, runs) = ask(&router, "/v1/runs", None).await;
     assert_eq!(status, StatusCode::OK);
-    assert!(asked(&fake).ends_with(" 20"), "the default limit");
-    let runs = runs.as_array().expect("lists are arrays").clone();
-    let keys = |v: &Value| v.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-    for run in &runs {
-        let expected = [
-            "id",
-            "job",
-            "trigger",
-            "key",
-            "nominalTime",
-            "dueTime",
-            "state",
-            "verdict",
-            "reason",
-            "attempts",
-        ];
-        assert_eq!(keys(run), expected);
+    let runs = runs.as_array().expect("lists are arrays");
+    assert_eq!(runs.len(), 9);
+    for run in runs {
+        assert_eq!(keys(run), RUN_KEYS);
         for attempt in run["attempts"].as_array().expect("an array") {
-            let expected = [
-                "number",
-                "startedAt",
-                "finishedAt",
-                "outcome",
-                "exitCode",
-                "signal",
-                "cpuMs",
-                "memoryBytesMax",
-                "startDelayUs",
-                "node",
-            ];
-            assert_eq!(keys(attempt), expected);
+            assert_eq!(keys(attempt), ATTEMPT_KEYS);
         }
     }
-    let by_key = |key: &str| runs.iter().find(|r| r["key"] == key).expect("it is listed").clone();
+    let by_key = |key: &str| runs.iter().find(|r| r["key"] == key).expect("it is listed");
     for label in ["held", "scheduled", "ready", "retrying", "leased", "running"] {
         assert_eq!(by_key(label)["state"], label);
         assert_eq!(by_key(label)["verdict"], Value::Null);
     }
+    assert_eq!((&by_key("held")["job"], &by_key("held")["trigger"]), (&json!("backup"), &json!("nightly")));
     assert_eq!(by_key("held")["reason"], "overlap");
     assert_eq!(by_key("retrying")["dueTime"], "2026-11-24T09:00:30Z");
     let running = &by_key("running")["attempts"][0];
@@ -91,85 +87,151 @@ async fn a_run_has_exactly_the_documented_fields_in_each_state() {
     let success = by_key("success");
     assert_eq!((&success["state"], &success["verdict"]), (&json!("finished"), &json!("success")));
     assert_eq!(success["attempts"].as_array().map(Vec::len), Some(2));
-    assert_eq!(success["attempts"][1]["exitCode"], 0);
+    assert_eq!(
+        (&success["attempts"][1]["exitCode"], &success["attempts"][1]["signal"]),
+        (&json!(0), &Value::Null)
+    );
     assert_eq!(by_key("expired")["reason"], "startDeadline");
 }
 
 #[tokio::test]
-async fn failed_runs_since_a_duration_ago() {
-    let (fake, router) = served();
-    let (status, runs) = ask(&router, "/v1/runs?failed=true&since=1h&limit=3&job=backup", None).await;
-    assert_eq!((status, runs.as_array().map(Vec::len)), (StatusCode::OK, Some(1)));
-    assert_eq!(runs[0]["verdict"], "failed");
-    assert!(asked(&fake).contains("Timestamp(1795507200000000)"), "{}", asked(&fake));
+async fn jobs_say_where_they_stand() {
+    let (_scratch, _, router) = served("jobs");
+    let (_, jobs) = ask(&router, "/v1/jobs", None).await;
+    let job = &jobs[0];
+    assert_eq!(job["name"], "backup");
+    assert_eq!(job["nextTime"], "2026-11-24T18:00:00Z");
+    assert_eq!(job["triggers"][0]["name"], "nightly");
+    assert_eq!((&job["paused"], &job["owner"]), (&Value::Null, &Value::Null));
+    assert_eq!((&job["activeRuns"], &job["heldRuns"]), (&json!(5), &json!(1)));
+    assert_eq!(job["definition"]["name"], "backup");
+    assert!(job["lastRun"]["verdict"].is_string());
+    assert_eq!(ask(&router, "/v1/jobs/backup", None).await.1, *job);
+}
+
+#[tokio::test]
+async fn runs_are_chosen_by_job_verdict_time_and_number() {
+    let (_scratch, _, router) = served("chosen");
+    let list = async |query: &str| {
+        let (status, runs) = ask(&router, &format!("/v1/runs?{query}"), None).await;
+        assert_eq!(status, StatusCode::OK, "{query}: {runs}");
+        let mut keys: Vec<String> = runs
+            .as_array()
+            .expect("lists are arrays")
+            .iter()
+            .map(|r| r["key"].as_str().expect("a text").to_owned())
+            .collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(list("failed=true&since=1h&limit=3&job=backup").await, ["failed"]);
+    assert_eq!(list("failed=true&since=8m").await, [""; 0]);
+    assert_eq!(list("since=2026-11-24T08:59:00Z").await, ["running", "scheduled"]);
+    assert_eq!(list("unfinished=true&until=5m").await, ["retrying"]);
+    assert_eq!(list("limit=2").await.len(), 2);
 }
 
 #[tokio::test]
 async fn a_run_is_found_by_the_beginning_of_its_id_if_it_is_the_only_one() {
-    let (fake, router) = served();
-    let id = fake::runs()[0].id.to_string();
+    let (_scratch, engine, router) = served("prefix");
+    let id = id_of("success");
     for name in [&id[..12], &id[..26], &id[..16].to_uppercase()] {
         let (status, found) = ask(&router, &format!("/v1/runs/{name}"), None).await;
         assert_eq!((status, &found["id"]), (StatusCode::OK, &json!(id)), "{name}");
     }
     let twin = run("twin", after(-600), RunState::Queued { due: NOW });
-    fake.runs.lock().expect("nobody panics with it").push(twin);
+    seed::write(&engine, Decision { runs_new: vec![twin], ..Decision::default() });
     let (status, error) = ask(&router, &format!("/v1/runs/{}", &id[..10]), None).await;
     assert_eq!((status, &error["error"]["code"]), (StatusCode::CONFLICT, &json!("API004")));
-    for missing in ["01aaaaaaaaaaaaaaaaaaaaaaaa", "01", "zzzzzzzz", "nonsense!", "../../etc", "é"] {
-        let path = format!("/v1/runs/{}", missing.replace('/', "%2F").replace('é', "%C3%A9"));
-        let (status, error) = ask(&router, &path, None).await;
-        assert_eq!((status, &error["error"]["code"]), (StatusCode::NOT_FOUND, &json!("API003")), "{missing}");
+    for missing in
+        ["01aaaaaaaaaaaaaaaaaaaaaaaa", "01", "zzzzzzzz", "nonsense!", "..%2F..%2Fetc", "%C3%A9%C3%A9%C3%A9"]
+    {
+        let (status, error) = ask(&router, &format!("/v1/runs/{missing}"), None).await;
+        assert_eq!((status, &error["error"]["code"]), (StatusCode::NOT_FOUND, &json!("RUN002")), "{missing}");
     }
-    let (_, last) = ask(&router, "/v1/runs/last", None).await;
-    assert_eq!(last["key"], "scheduled");
+    assert_eq!(ask(&router, "/v1/runs/last", None).await.0, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn an_unknown_job_is_answered_with_the_nearest_name() {
-    let (_, router) = served();
+    let (_scratch, _, router) = served("unknown");
     for (path, body) in [
         ("/v1/jobs/bakcup", None),
         ("/v1/jobs/bakcup/ticks", None),
         ("/v1/runs?job=bakcup", None),
+        ("/v1/why?job=bakcup", None),
+        ("/v1/why?job=bakcup&at=2026-11-24T02:00", None),
         ("/v1/jobs/bakcup/pause", Some("{}")),
         ("/v1/jobs/bakcup/resume", Some("")),
         ("/v1/jobs/bakcup/trigger", Some("")),
     ] {
         let (status, error) = ask(&router, path, body).await;
-        assert_eq!((status, &error["error"]["code"]), (StatusCode::NOT_FOUND, &json!("API002")), "{path}");
-        assert_eq!(error["error"]["hint"], "did you mean \"backup\"?");
+        assert_eq!((status, &error["error"]["code"]), (StatusCode::NOT_FOUND, &json!("RUN001")), "{path}");
+        assert!(
+            error["error"]["hint"].as_str().is_some_and(|hint| hint.contains("backup")),
+            "{path}: {error}"
+        );
     }
 }
 
 #[tokio::test]
-async fn changes_reach_the_engine_as_they_were_asked() {
-    let (fake, router) = served();
+async fn pausing_and_resuming_answer_with_the_job() {
+    let (_scratch, _, router) = served("pause");
     let (status, job) = ask(&router, "/v1/jobs/backup/pause", Some(r#"{"reason":"disk"}"#)).await;
     assert_eq!((status, &job["paused"]["reason"]), (StatusCode::OK, &json!("disk")));
-    assert_eq!(asked(&fake), "pause backup \"disk\"");
-    ask(&router, "/v1/jobs/backup/resume", Some(r#"{"catchUp":true}"#)).await;
-    assert_eq!(asked(&fake), "resume backup true");
-    let submit = r#"{"key":"k","params":{"day":"x"}}"#;
-    let (status, made) = ask(&router, "/v1/jobs/backup/trigger", Some(submit)).await;
-    assert_eq!((status, &made["existing"], &made["state"]), (StatusCode::OK, &json!(true), &json!("ready")));
-    assert_eq!(asked(&fake), "submit backup Some(\"k\") {\"day\": String(\"x\")}");
-    let apply =
-        json!({"jobs": [JobSpec::named("backup").to_json()], "owner": "a", "dryRun": true}).to_string();
-    let (_, changes) = ask(&router, "/v1/apply", Some(&apply)).await;
-    assert_eq!(asked(&fake), "apply 1 \"a\" DryRun prune false");
-    let expected = json!([{"name": "backup", "change": "changed", "revision": 4, "differences": ["timeout: none -> 10m"]}]);
-    assert_eq!(changes, expected);
-    let id = fake::runs()[8].id;
-    let (_, cancelled) = ask(&router, &format!("/v1/runs/{id}/cancel"), Some("")).await;
-    assert_eq!(cancelled["verdict"], "cancelled");
-    let (_, again) = ask(&router, &format!("/v1/runs/{id}/retry"), Some("")).await;
-    assert_eq!((&again["id"], &again["existing"]), (&json!(id.to_string()), &json!(false)));
+    let (status, error) = ask(&router, "/v1/jobs/backup/pause", Some("")).await;
+    assert_eq!((status, &error["error"]["code"]), (StatusCode::CONFLICT, &json!("RUN005")));
+    let (_, why) = ask(&router, "/v1/why?job=backup", None).await;
+    assert_eq!(why["reason"], "paused");
+    let (status, job) = ask(&router, "/v1/jobs/backup/resume", Some(r#"{"catchUp":true}"#)).await;
+    assert_eq!((status, &job["paused"]), (StatusCode::OK, &Value::Null));
+}
+
+#[tokio::test]
+async fn a_key_makes_one_run() {
+    let (_scratch, _, router) = served("submit");
+    let body = r#"{"key":"k","params":{"day":"x"}}"#;
+    let (status, made) = ask(&router, "/v1/jobs/backup/trigger", Some(body)).await;
+    assert_eq!((status, &made["existing"], &made["key"]), (StatusCode::OK, &json!(false), &json!("k")));
+    let (_, again) = ask(&router, "/v1/jobs/backup/trigger", Some(body)).await;
+    assert_eq!((&again["existing"], &again["id"]), (&json!(true), &made["id"]));
+    assert_eq!(keys(&made), [&RUN_KEYS[..], &["existing"]].concat());
+}
+
+#[tokio::test]
+async fn runs_are_cancelled_and_retried() {
+    let (_scratch, _, router) = served("cancel");
+    let (_, cancelled) = ask(&router, &format!("/v1/runs/{}/cancel", id_of("ready")), Some("")).await;
+    assert_eq!((&cancelled["state"], &cancelled["verdict"]), (&json!("finished"), &json!("cancelled")));
+    let (_, stopping) = ask(&router, &format!("/v1/runs/{}/cancel", id_of("running")), Some("")).await;
+    assert_eq!((&stopping["state"], &stopping["reason"]), (&json!("running"), &json!("cancel")));
+    let (status, _) = ask(&router, &format!("/v1/runs/{}/cancel", id_of("failed")), Some("")).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    let (_, again) = ask(&router, &format!("/v1/runs/{}/retry", id_of("failed")), Some("")).await;
+    assert_eq!((&again["existing"], &again["job"]), (&json!(false), &json!("backup")));
+    assert_ne!(again["id"], json!(id_of("failed")));
+}
+
+#[tokio::test]
+async fn definitions_are_applied_or_only_compared() {
+    let (_scratch, _, router) = served("apply");
+    let changed = punctual_core::spec::JobSpec { timeout: Some(Duration::from_secs(600)), ..seed::spec() };
+    let body = |dry: bool| json!({"jobs": [changed.to_json()], "dryRun": dry}).to_string();
+    let (status, changes) = ask(&router, "/v1/apply", Some(&body(true))).await;
+    assert_eq!(status, StatusCode::OK, "{changes}");
+    assert_eq!(keys(&changes[0]), ["name", "change", "revision", "differences"]);
+    assert_eq!((&changes[0]["change"], &changes[0]["revision"]), (&json!("changed"), &json!(2)));
+    assert_eq!(ask(&router, "/v1/jobs/backup", None).await.1["revision"], 1);
+    let (_, changes) = ask(&router, "/v1/apply", Some(&body(false))).await;
+    assert!(changes[0]["differences"].is_array(), "{changes}");
+    assert_eq!(ask(&router, "/v1/jobs/backup", None).await.1["revision"], 2);
+    let (_, changes) = ask(&router, "/v1/apply", Some(&body(false))).await;
+    assert_eq!(changes[0]["change"], "unchanged");
 }
 
 #[tokio::test]
 async fn what_is_not_understood_is_refused_in_one_shape() {
-    let (_, router) = served();
+    let (_scratch, _, router) = served("refused");
     let large = "x".repeat(punctual_server::BODY_BYTES_MAX + 1);
     for (path, body, status, code) in [
         ("/v1/jobs/backup/trigger", Some(r#"{"kye":"k"}"#), 400, "API005"),
@@ -183,55 +245,62 @@ async fn what_is_not_understood_is_refused_in_one_shape() {
         ("/v1/runs?since=yesterday", None, 400, "API009"),
         ("/v1/why", None, 400, "API009"),
         ("/v1/why?job=backup&run=x", None, 400, "API009"),
+        ("/v1/why?job=backup&at=soon", None, 400, "API009"),
     ] {
         let (got, error) = ask(&router, path, body).await;
         assert_eq!((got.as_u16(), &error["error"]["code"]), (status, &json!(code)), "{path}");
-        assert!(error["error"]["message"].is_string() && error["error"].get("hint").is_some(), "{error}");
+        assert_eq!(keys(&error["error"]), ["code", "message", "hint"], "{path}");
     }
 }
 
 #[tokio::test]
 async fn ticks_and_why_have_the_documented_shape() {
-    let (fake, router) = served();
-    let (_, ticks) = ask(&router, "/v1/jobs/backup/ticks?from=2026-11-24T00:00:00Z", None).await;
-    assert_eq!(asked(&fake), "ticks backup 2026-11-24T00:00:00Z 2026-11-24T09:00:00Z");
+    let (_scratch, _, router) = served("ticks");
+    let (_, ticks) = ask(&router, "/v1/jobs/backup/ticks?from=70s&to=50s", None).await;
     let expected = json!([{"nominalTime": "2026-11-24T08:59:00Z", "disposition": "skipped", "reason": "overlap",
-        "runId": null, "trigger": "nightly", "revision": 3}]);
+        "runId": null, "trigger": "nightly", "revision": 1}]);
     assert_eq!(ticks, expected);
-    let (_, why) = ask(&router, "/v1/why?job=backup&at=2026-11-24T02:00:00Z", None).await;
+    let (_, ticks) =
+        ask(&router, "/v1/jobs/backup/ticks?from=2026-11-24T10:00:00Z&to=2026-11-25T00:00:00Z", None).await;
     assert_eq!(
-        why,
-        json!({"answer": "it is paused", "reason": "paused", "rule": null, "nextTime": null, "facts": []})
+        (&ticks[0]["disposition"], &ticks[1]["disposition"]),
+        (&json!("pending"), &Value::Null),
+        "{ticks}"
     );
-    assert_eq!(asked(&fake), "why JobAt(\"backup\", Timestamp(1795485600000000))");
+    let (_, why) = ask(&router, "/v1/why?job=backup&at=2026-11-24T16:59", None).await;
+    assert_eq!(keys(&why), ["answer", "reason", "rule", "nextTime", "facts"]);
+    assert_eq!((&why["reason"], &why["nextTime"]), (&json!("overlap"), &json!("2026-11-24T18:00:00Z")));
 }
 
 #[tokio::test]
 async fn health_fails_only_for_a_stuck_loop() {
-    let (_, router) = served();
+    let scratch = Scratch::new("http-health");
+    let engine = seed::empty(&scratch);
+    let router = router(engine.clone());
     assert_eq!(ask(&router, "/healthz", None).await.0, StatusCode::OK);
-    let stuck = Fake { overdue: Duration::from_secs(31), ..Fake::new() };
-    let router = punctual_server::router(Arc::new(stuck));
+    engine
+        .apply(vec![seed::spec()], "", punctual_engine::control::ApplyMode::Apply, false)
+        .await
+        .expect("applied");
+    engine.clock().advance(Duration::from_secs(86_400));
     assert_eq!(ask(&router, "/healthz", None).await.0, StatusCode::SERVICE_UNAVAILABLE);
     let (_, status) = ask(&router, "/v1/status", None).await;
-    assert_eq!((&status["dueOverdueMs"], &status["zones"]), (&json!(31_000), &json!("2026f (bundled)")));
+    // Applied at 08:00, due at 18:00, and it is 08:00 of the next day.
+    assert_eq!((&status["overdueMs"], &status["zonesSource"]), (&json!(14 * 3_600_000), &json!("bundled")));
+    assert_eq!((&status["node"], &status["jobs"]), (&Value::Null, &json!(1)));
 }
 
 #[tokio::test]
 async fn a_log_is_read_from_where_the_last_piece_ended_until_its_attempt_has_ended() {
-    let logs = std::env::temp_dir().join(format!("punctual-http-logs-{}", std::process::id()));
-    std::fs::create_dir_all(&logs).expect("a directory");
-    let fake = Fake { logs: logs.clone(), ..Fake::new() };
-    let running = fake::runs()[8].id;
-    let ended = fake::runs()[0].id;
-    let leased = fake::runs()[7].id;
-    std::fs::write(logs.join(format!("{running}.1")), "one\n").expect("written");
-    std::fs::write(logs.join(format!("{ended}.1")), "first try\n").expect("written");
-    std::os::unix::fs::symlink("/etc/passwd", logs.join(format!("{ended}.2"))).expect("linked");
-    let router = router(Arc::new(fake));
-    let get = async |path: String| {
-        let request = Request::get(path).body(Body::empty()).expect("a request");
-        let response = router.clone().oneshot(request).await.expect("never fails");
+    let (_scratch, engine, router) = served("log");
+    let path = |key: &str, attempt| engine.data().log(id_of(key).parse().expect("an id"), attempt);
+    std::fs::create_dir_all(path("running", 1).parent().expect("in a directory")).expect("made");
+    std::fs::write(path("running", 1), "one\n").expect("written");
+    std::fs::write(path("success", 1), "first try\n").expect("written");
+    std::os::unix::fs::symlink("/etc/passwd", path("success", 2)).expect("linked");
+    let get = async |key: &str, query: &str| {
+        let request = Request::get(format!("/v1/runs/{}/log{query}", id_of(key))).body(Body::empty());
+        let response = router.clone().oneshot(request.expect("a request")).await.expect("never fails");
         let (parts, body) = response.into_parts();
         let text =
             String::from_utf8(body.collect().await.expect("a body").to_bytes().to_vec()).expect("text");
@@ -241,13 +310,13 @@ async fn a_log_is_read_from_where_the_last_piece_ended_until_its_attempt_has_end
     };
     let answer =
         |text: &str, offset: &str, ended: &str| (200, text.to_owned(), offset.to_owned(), ended.to_owned());
-    assert_eq!(get(format!("/v1/runs/{running}/log")).await, answer("one\n", "4", "false"));
-    assert_eq!(get(format!("/v1/runs/{running}/log?offset=4")).await, answer("", "4", "false"));
-    assert_eq!(get(format!("/v1/runs/{ended}/log?attempt=1")).await, answer("first try\n", "10", "true"));
-    assert_eq!(get(format!("/v1/runs/{leased}/log")).await, answer("", "0", "false"));
-    assert_eq!(get(format!("/v1/runs/{ended}/log?attempt=3")).await.0, 404);
+    assert_eq!(get("running", "").await, answer("one\n", "4", "false"));
+    assert_eq!(get("running", "?offset=4").await, answer("", "4", "false"));
+    assert_eq!(get("success", "?attempt=1").await, answer("first try\n", "10", "true"));
+    assert_eq!(get("leased", "").await, answer("", "0", "false"));
+    assert_eq!(get("success", "?attempt=3").await.0, 404);
+    assert_eq!(get("expired", "").await.0, 404);
     // A link in the place of a log is not followed.
-    let (status, text, ..) = get(format!("/v1/runs/{ended}/log?attempt=2")).await;
+    let (status, text, ..) = get("success", "?attempt=2").await;
     assert!(status == 500 && !text.contains("root:"), "{text}");
-    std::fs::remove_dir_all(logs).expect("the test made it");
 }

@@ -16,6 +16,7 @@ const DAY_NAMES: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 /// Reads one calendar.
 pub(crate) fn read(reader: &mut Reader<'_>, entry: &Entry) -> Option<CalendarSpec> {
+    let before = reader.found();
     let fields = reader.fields(&entry.node, &CALENDAR)?;
     let weekdays = fields.get("weekdays").and_then(|entry| read_weekdays(reader, &entry.node));
     let calendar = CalendarSpec {
@@ -23,13 +24,12 @@ pub(crate) fn read(reader: &mut Reader<'_>, entry: &Entry) -> Option<CalendarSpe
         include: read_days(reader, fields.get("include")),
         except: read_days(reader, fields.get("except")),
     };
-    match calendar.build(&entry.key) {
-        Ok(_) => Some(calendar),
-        Err(diagnostic) => {
-            reader.report(entry.place, diagnostic);
-            None
-        }
+    if reader.found() == before
+        && let Err(diagnostic) = calendar.build(&entry.key)
+    {
+        reader.report(entry.place, diagnostic);
     }
+    Some(calendar)
 }
 
 /// The days of the week, in order.

@@ -14,6 +14,7 @@ use crate::trigger::{CatchUp, CatchUpPolicy, UpstreamOn};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 /// A job's definition with every value in force.
@@ -391,6 +392,26 @@ impl TriggerSpec {
         };
         let digest = Sha256::digest(text.as_bytes());
         format!("{kind}-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
+    }
+}
+
+/// The rule in few words: `cron "0 2 * * *" in Asia/Shanghai`, `every 30s`, `after data-sync succeeds`.
+impl fmt::Display for RuleSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cron { expression, time_zone, .. } => write!(f, "cron {expression:?} in {time_zone}"),
+            Self::Every { interval, pace: Pace::FixedRate, .. } => {
+                write!(f, "every {}", format_duration(*interval))
+            }
+            Self::Every { interval, .. } => {
+                write!(f, "{} after the last run's end", format_duration(*interval))
+            }
+            Self::At(instant) => write!(f, "at {instant}"),
+            Self::Boot => f.write_str("at boot"),
+            Self::After { job, on: UpstreamOn::Success } => write!(f, "after {job} succeeds"),
+            Self::After { job, on: UpstreamOn::Failure } => write!(f, "after {job} fails"),
+            Self::After { job, on: UpstreamOn::Any } => write!(f, "after {job} ends"),
+        }
     }
 }
 

@@ -48,7 +48,8 @@ fn flatten(path: String, value: &Value, leaves: &mut BTreeMap<String, String>) {
         }
         Value::Object(_) => {}
         value => {
-            let text = value.as_str().map_or_else(|| value.to_string(), |text| text.escape_debug().to_string());
+            let text =
+                value.as_str().map_or_else(|| value.to_string(), |text| text.escape_debug().to_string());
             let shown = match text.char_indices().nth(SHOWN_CHARS_MAX) {
                 Some((at, _)) => format!("{}… ({} characters)", &text[..at], text.chars().count()),
                 None => text,
@@ -72,10 +73,17 @@ mod tests {
         assert_eq!(spec_diff(&old, &new), Vec::<String>::new());
         new.timeout = Some(Duration::from_secs(600));
         new.grace = Duration::from_secs(30);
-        new.triggers.push(TriggerSpec { name: Some("noon".to_owned()), ..TriggerSpec::new(RuleSpec::At(Timestamp::EPOCH)) });
+        new.triggers.push(TriggerSpec {
+            name: Some("noon".to_owned()),
+            ..TriggerSpec::new(RuleSpec::At(Timestamp::EPOCH))
+        });
         assert_eq!(
             spec_diff(&old, &new),
-            ["grace: 10s → 30s", "timeout: (nothing) → 10m", "triggers.noon.rule.at: (nothing) → 1970-01-01T00:00:00Z"]
+            [
+                "grace: 10s → 30s",
+                "timeout: (nothing) → 10m",
+                "triggers.noon.rule.at: (nothing) → 1970-01-01T00:00:00Z"
+            ]
         );
     }
 }

@@ -5,7 +5,7 @@ use super::definition::{
 };
 use super::document::Shared;
 use super::origin::{Origins, ValueOrigin};
-use super::reader::{Fields, Reader, clip};
+use super::reader::{EXCLUSIVE, Fields, Reader, UNDECLARED, clip};
 use super::table::{CATCH_UP, EXECUTORS, HOOK, JOB, LIMITS, NOTIFY, OUTPUT, RESOURCES, RETRY, queues};
 use super::text::Place;
 use super::trigger::{self, Zoning};
@@ -14,8 +14,6 @@ use super::{expand, template};
 use crate::error::{Code, Diagnostic};
 use std::collections::BTreeMap;
 
-const EXCLUSIVE: Code = Code("DEF013");
-const UNDECLARED: Code = Code("DEF014");
 const TEMPLATE: Code = Code("DEF016");
 const IMPOSSIBLE: Code = Code("DEF018");
 const NO_ACTION: Code = Code("DEF101");
@@ -458,13 +456,13 @@ fn joined(reader: &mut Reader<'_>, layers: &Layers<'_>, key: &str) -> BTreeMap<S
 /// Where the value of each key comes from.
 fn origins(reader: &Reader<'_>, layers: &Layers<'_>, place: Place) -> Origins {
     let file = reader.texts.name(place.file).to_owned();
-    let values = JOB.keys().filter(|key| key.name != "name").filter_map(|key| {
+    let values = JOB.keys().filter_map(|key| {
         let origin = match (layers.job.get(key.name), layers.shared(key.name)) {
             (Some(entry), _) => ValueOrigin::Job { line: entry.place.line },
             (None, Some(entry)) => ValueOrigin::Defaults { line: entry.place.line },
-            (None, None) => ValueOrigin::BuiltIn,
+            (None, None) => return None,
         };
-        (origin != ValueOrigin::BuiltIn || key.default.is_some()).then(|| (key.name.to_owned(), origin))
+        Some((key.name.to_owned(), origin))
     });
     Origins { values: values.collect(), file, line: place.line }
 }

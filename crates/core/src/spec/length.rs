@@ -150,15 +150,16 @@ const SUFFIXES: [(&str, u128); 13] = [
     ("Ei", 1_000 << 60),
 ];
 
+const CPU_FORM: &str = "write processors as 2, 0.5 or 500m (thousandths)";
+
 /// Reads a Kubernetes quantity of processors (`500m`, `2`, `0.5`) as thousandths of one.
 ///
 /// # Errors
 /// The text is no quantity, zero, or finer than a thousandth.
 pub fn parse_cpu(text: &str) -> Result<u64, Malformed> {
-    const FORM: &str = "write processors as 2, 0.5 or 500m (thousandths)";
-    match thousandths(text, FORM)? {
-        0 => malformed("it is zero", FORM),
-        millis if millis > 1_000_000_000 => malformed("it is more than a million processors", FORM),
+    match thousandths(text, CPU_FORM)? {
+        0 => malformed("it is zero", CPU_FORM),
+        millis if millis > 1_000_000_000 => malformed("it is more than a million processors", CPU_FORM),
         millis => Ok(u64::try_from(millis).expect("at most a million processors")),
     }
 }
@@ -194,11 +195,15 @@ fn thousandths(text: &str, form: &str) -> Result<u128, Malformed> {
         return malformed(format!("{text:?} does not begin with a number of sensible size"), form);
     }
     let Some((_, factor)) = SUFFIXES.iter().find(|(name, _)| *name == suffix) else {
+        let near = |exact: &str, binary: &str| {
+            format!("write {number}{exact} (decimal) or {number}{binary} (binary)")
+        };
         let hint = match suffix.to_lowercase().as_str() {
-            "kb" | "kib" => format!("write {number}k (10^3) or {number}Ki (2^10)"),
-            "mb" | "mib" | "mi" => format!("write {number}M (10^6) or {number}Mi (2^20)"),
-            "gb" | "gib" | "gi" | "g" => format!("write {number}G (10^9) or {number}Gi (2^30)"),
-            "tb" | "tib" | "ti" | "t" => format!("write {number}T (10^12) or {number}Ti (2^40)"),
+            _ if form == CPU_FORM => form.to_owned(),
+            "kb" | "kib" | "ki" => near("k", "Ki"),
+            "mb" | "mib" | "mi" => near("M", "Mi"),
+            "gb" | "gib" | "gi" | "g" => near("G", "Gi"),
+            "tb" | "tib" | "ti" | "t" => near("T", "Ti"),
             _ => form.to_owned(),
         };
         return malformed(format!("{suffix:?} is not a suffix of a quantity"), hint);
@@ -253,7 +258,7 @@ mod tests {
         assert_eq!(parse_bytes("1.5Gi"), Ok(3 << 29));
         assert_eq!(parse_bytes("1k"), Ok(1000));
         assert!(parse_bytes("512m").expect_err("millibytes").hint.contains("512Mi"));
-        assert!(parse_bytes("512MB").expect_err("no suffix").hint.contains("512M (10^6)"));
+        assert!(parse_bytes("512MB").expect_err("no suffix").hint.contains("512M (decimal)"));
         assert!(parse_cpu("0.0001").is_err());
         assert!(parse_cpu("0").is_err() && parse_cpu("").is_err() && parse_cpu("x").is_err());
         assert!(parse_bytes("999999999999999Ei").is_err());

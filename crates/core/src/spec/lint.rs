@@ -20,7 +20,7 @@ const TIMEOUT_TIGHT: Code = Code("DEF117");
 const JITTER_OVER_INTERVAL: Code = Code("DEF118");
 
 /// Instants of a cron rule that are looked at for its shortest interval.
-const INSTANTS: usize = 100;
+const INSTANTS: usize = 60;
 /// Where they begin: 2026-01-01T00:00:00Z. Any instant would do; a fixed one makes the answer the same for all.
 const FROM: Timestamp = Timestamp::from_secs(1_767_225_600);
 
@@ -94,7 +94,8 @@ fn timeouts(
     };
     match interval {
         Some(interval) if timeout >= interval => {
-            let message = format!("the timeout of {name:?} is {}, its interval {}", text(timeout), text(interval));
+            let message =
+                format!("the timeout of {name:?} is {}, its interval {}", text(timeout), text(interval));
             let value = text(round_down(interval * 2 / 3));
             found.push(
                 Diagnostic::warning(TIMEOUT_OVER_INTERVAL, message)
@@ -111,7 +112,10 @@ fn timeouts(
         let message = format!("the timeout of {name:?} is {}", text(timeout));
         found.push(
             Diagnostic::warning(TIMEOUT_TIGHT, message)
-                .detail(format!("99 of 100 of its last runs took no longer than {}: that is too near", text(p99)))
+                .detail(format!(
+                    "99 of 100 of its last runs took no longer than {}: that is too near",
+                    text(p99)
+                ))
                 .hint(format!("write `timeout: {}`", text(round_up(p99 * 6 / 5)))),
         );
     }
@@ -119,13 +123,20 @@ fn timeouts(
 }
 
 /// An interval below 1.5 times what a run takes: by measure, or else by its timeout.
-fn tight(job: &JobSpec, interval: Option<Duration>, takes: Option<Duration>, what: &str) -> Option<Diagnostic> {
+fn tight(
+    job: &JobSpec,
+    interval: Option<Duration>,
+    takes: Option<Duration>,
+    what: &str,
+) -> Option<Diagnostic> {
     let (interval, takes) = (interval?, takes?);
     if interval >= takes * 3 / 2 {
         return None;
     }
     let detail = match what {
-        "its timeout" => format!("its timeout is {}; 1.5 times that should fit into the interval", text(takes)),
+        "its timeout" => {
+            format!("its timeout is {}; 1.5 times that should fit into the interval", text(takes))
+        }
         _ => format!("95 of 100 {what} took no longer than {}; 1.5 times that should fit", text(takes)),
     };
     let message = format!("the interval of {:?} is {}", job.name, text(interval));
@@ -145,12 +156,16 @@ fn retries(job: &JobSpec, interval: Option<Duration>) -> Vec<Diagnostic> {
                 .hint("write `maxRetries: 5` or less"),
         );
     }
-    let waits = (0..policy.max_retries).map(|n| policy.backoff.saturating_mul(1 << n.min(20)).min(policy.max_backoff));
+    let waits = (0..policy.max_retries)
+        .map(|n| policy.backoff.saturating_mul(1 << n.min(20)).min(policy.max_backoff));
     let span: Duration = waits.sum();
     if let Some(interval) = interval.filter(|interval| span > *interval) {
         let fit = (0..policy.max_retries)
             .rev()
-            .find(|fewer| (0..*fewer).map(|n| (policy.backoff * (1 << n)).min(policy.max_backoff)).sum::<Duration>() <= interval)
+            .find(|fewer| {
+                (0..*fewer).map(|n| (policy.backoff * (1 << n)).min(policy.max_backoff)).sum::<Duration>()
+                    <= interval
+            })
             .unwrap_or(0);
         let message =
             format!("the retries of {name:?} wait {} in all, its interval is {}", text(span), text(interval));
@@ -167,7 +182,8 @@ fn jitter(job: &JobSpec, interval: Option<Duration>) -> Option<Diagnostic> {
     let interval = interval?;
     let most = job.triggers.iter().map(|trigger| trigger.jitter).max()?;
     (most > interval).then(|| {
-        let message = format!("the jitter of {:?} is {}, its interval {}", job.name, text(most), text(interval));
+        let message =
+            format!("the jitter of {:?} is {}, its interval {}", job.name, text(most), text(interval));
         Diagnostic::warning(JITTER_OVER_INTERVAL, message)
             .detail("an occurrence can become due after the next")
             .hint(format!("write `jitter: {}` or less", text(round_down(interval / 2))))
@@ -340,7 +356,8 @@ mod tests {
         assert_eq!(codes, ["DEF113", "DEF117"]);
         let (code, text) = one(&JobSpec { timeout: None, ..job(every(3600)) }, Some(&seen));
         assert!(code == "DEF111" && text.contains("timeout: 56s"), "{text}");
-        let seen = Observed { memory_bytes_p95: Some(3 << 20), cpu_millis_p95: Some(250), ..Observed::default() };
+        let seen =
+            Observed { memory_bytes_p95: Some(3 << 20), cpu_millis_p95: Some(250), ..Observed::default() };
         let note = lint(&job(every(60)), Some(&seen)).remove(0);
         assert_eq!((note.severity, note.code.0), (Severity::Note, "DEF110"));
         assert!(note.hint.expect("values").contains("{cpu: 250m, memory: 3Mi}"));

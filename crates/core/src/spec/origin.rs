@@ -11,7 +11,7 @@ pub struct Origins {
     pub file: String,
     /// The line of the job's name, from 1.
     pub line: u32,
-    /// By key of the format: the origin of its value. Keys without value are left out.
+    /// By key of the format: the origin of its value. A key that is not here has the built-in value, or none.
     pub values: BTreeMap<String, ValueOrigin>,
 }
 
@@ -29,6 +29,4 @@ pub enum ValueOrigin {
         /// Line of the key, from 1.
         line: u32,
     },
-    /// Punctual.
-    BuiltIn,
 }

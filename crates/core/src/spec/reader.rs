@@ -16,7 +16,14 @@ use std::time::Duration;
 const DIAGNOSTICS_MAX: usize = 500;
 
 const UNKNOWN_KEY: Code = Code("DEF005");
-const WRONG_TYPE: Code = Code("DEF006");
+pub(crate) const WRONG_TYPE: Code = Code("DEF006");
+/// Two keys that cannot stand together.
+pub(crate) const EXCLUSIVE: Code = Code("DEF013");
+/// A name nothing declares.
+pub(crate) const UNDECLARED: Code = Code("DEF014");
+/// A known key at the wrong level.
+pub(crate) const MISPLACED: Code = Code("DEF017");
+const UNEXPANDED: Code = Code("DEF015");
 const MISSING: Code = Code("DEF007");
 const NOT_ALLOWED: Code = Code("DEF008");
 const NO_DURATION: Code = Code("DEF009");
@@ -84,6 +91,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// How much was found so far: a part that was read without a fault has added nothing.
+    pub(crate) fn found(&self) -> usize {
+        self.found.len()
+    }
+
     /// Everything found, errors and warnings apart, each in the order of the files.
     pub(crate) fn finish(self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         let (mut errors, mut warnings): (Vec<_>, Vec<_>) =
@@ -107,16 +119,18 @@ impl<'a> Reader<'a> {
                     if let Some((_, first)) = fields.known.iter().find(|(known, _)| known.name == key.name) {
                         let twice = format!("{:?} and {:?} mean the same", first.key, entry.key);
                         let hint = format!("keep `{}` alone", key.name);
-                        self.report(entry.place, Diagnostic::error(Code("DEF013"), twice).hint(hint));
+                        self.report(entry.place, Diagnostic::error(EXCLUSIVE, twice).hint(hint));
                         continue;
                     }
                     fields.known.push((key, entry));
                 }
                 None if shape.others.is_some() => fields.others.push(entry),
+                // Advice costs time, and nobody would read it.
+                None if self.found.len() >= DIAGNOSTICS_MAX => {}
                 None => {
                     let advice = suggest::unknown_key(shape, &entry.key);
                     let mut diagnostic = Diagnostic::error(
-                        if advice.misplaced { Code("DEF017") } else { UNKNOWN_KEY },
+                        if advice.misplaced { MISPLACED } else { UNKNOWN_KEY },
                         advice.message,
                     );
                     diagnostic.hint = Some(advice.hint);
@@ -133,7 +147,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn wrong_type(&mut self, node: &Node, wanted: &str) {
-        let message = format!("here stands {}, wanted is {wanted}", node.describe());
+        let message = match node.is_null() {
+            true => format!("here stands nothing, wanted is {wanted}"),
+            false => format!("here stands {}, wanted is {wanted}", node.describe()),
+        };
         let diagnostic = Diagnostic::error(WRONG_TYPE, message);
         let diagnostic = if node.is_null() {
             diagnostic.hint("give a value, indented below the key or behind it, or remove the key")
@@ -161,7 +178,7 @@ impl<'a> Reader<'a> {
             Ok(text) => Some((text, *style)),
             Err(fault) => {
                 let place = self.inside(node, fault.offset, fault.width);
-                self.report(place, Diagnostic::error(Code("DEF015"), fault.message).hint(fault.hint));
+                self.report(place, Diagnostic::error(UNEXPANDED, fault.message).hint(fault.hint));
                 None
             }
         }
@@ -286,7 +303,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn not_a_word(&mut self, node: &Node, text: &str, known: &[&str]) {
-        let hint = match suggest::nearest(text, known.iter().copied()) {
+        let hint = match suggest::word(text, known) {
             Some(near) => format!("write {near}"),
             None => format!("write one of {}", known.join(", ")),
         };

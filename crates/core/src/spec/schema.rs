@@ -85,7 +85,9 @@ fn kind_schema(kind: &Kind) -> Value {
         json!({ "anyOf": [plain, from_environment] })
     };
     match kind {
-        Kind::Text | Kind::Cron | Kind::Zone | Kind::Instant => json!({ "type": ["string", "number", "boolean"] }),
+        Kind::Text | Kind::Cron | Kind::Zone | Kind::Instant => {
+            json!({ "type": ["string", "number", "boolean"] })
+        }
         Kind::Name => json!({ "type": ["string", "number"] }),
         Kind::Bool => or_environment(json!({ "type": "boolean" })),
         Kind::Integer(least, most) => {
@@ -100,7 +102,9 @@ fn kind_schema(kind: &Kind) -> Value {
         Kind::List(inner) => json!({ "type": "array", "items": kind_schema(inner) }),
         Kind::Names(inner) => json!({ "type": "object", "additionalProperties": nullable(inner) }),
         Kind::Object(shape) => json!({ "$ref": format!("#/$defs/{}", shape().name) }),
-        Kind::Any(kinds) => json!({ "anyOf": kinds.iter().map(|kind| kind_schema(kind)).collect::<Vec<_>>() }),
+        Kind::Any(kinds) => {
+            json!({ "anyOf": kinds.iter().map(|kind| kind_schema(kind)).collect::<Vec<_>>() })
+        }
         Kind::Free => json!({}),
     }
 }
@@ -134,7 +138,10 @@ pub fn reference() -> String {
             page.push_str(&format!("| `{}`{aliases} | {kind} | {about} | {default} |\n", key.name));
         }
         if let Some(kind) = shape.others {
-            page.push_str(&format!("| a semaphore's name | {} | permits taken of it | |\n", kind_words(kind)));
+            page.push_str(&format!(
+                "| a semaphore's name | {} | permits taken of it | |\n",
+                kind_words(kind)
+            ));
         }
     }
     page
@@ -165,7 +172,7 @@ fn kind_words(kind: &Kind) -> String {
     }
 }
 
-const REFERENCE_HEAD: &str = include_str!("reference_head.md");
+const REFERENCE_HEAD: &str = include_str!("reference_head.txt");
 
 #[cfg(test)]
 mod tests {
@@ -181,7 +188,8 @@ mod tests {
                 "Document" => &schema,
                 name => &schema["$defs"][name],
             };
-            let known: BTreeSet<_> = object["properties"].as_object().expect("keys").keys().cloned().collect();
+            let known: BTreeSet<_> =
+                object["properties"].as_object().expect("keys").keys().cloned().collect();
             let mut table = BTreeSet::new();
             for key in shape.keys() {
                 table.insert(key.name.to_owned());

@@ -44,7 +44,13 @@ pub(crate) fn unknown_key(shape: &'static Shape, key: &str) -> Advice {
         };
     }
     let known: Vec<_> = shape.keys().map(|key| key.name).collect();
-    Advice { message, hint: format!("known here are {}", known.join(", ")), misplaced: false }
+    let hint = match known.len() {
+        0..=17 => format!("known here are {}", known.join(", ")),
+        _ => {
+            format!("known here are {} and others: see `punctual schema --reference`", known[..12].join(", "))
+        }
+    };
+    Advice { message, hint, misplaced: false }
 }
 
 /// The key of `shape` whose mapping has `key`.
@@ -53,7 +59,31 @@ fn holder(shape: &'static Shape, key: &str) -> Option<&'static str> {
         candidate.kind.shapes().iter().any(|inner| !std::ptr::eq(*inner, &JOB) && inner.find(key).is_some())
     });
     let holder = holders.next()?;
-    holders.next().is_none().then_some(holder.name)
+    // What `triggers` takes, `schedule` mostly takes too, and is shorter.
+    holders.all(|other| holder.name == "schedule" && other.name == "triggers").then_some(holder.name)
+}
+
+/// Words of other schedulers for members of a set.
+const FOREIGN_WORDS: [(&str, &str); 8] = [
+    ("forbid", "skip"),
+    ("replace", "cancel-running"),
+    ("parallel", "allow"),
+    ("queue", "queue-all"),
+    ("wait", "queue-one"),
+    ("low", "normal"),
+    ("never", "none"),
+    ("last", "latest"),
+];
+
+/// The word of `known` that a text was most likely meant to be.
+pub(crate) fn word<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
+    let foreign =
+        FOREIGN_WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, ours)| *ours);
+    known
+        .iter()
+        .copied()
+        .find(|candidate| foreign == Some(*candidate))
+        .or_else(|| nearest(text, known.iter().copied()))
 }
 
 /// The word of `known` that `word` was most likely meant to be: another case or separator, or few letters off.

@@ -9,7 +9,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use std::collections::{HashMap, HashSet};
 
 /// Nodes in one file, counting what aliases repeat.
-pub const NODES_MAX: usize = 500_000;
+pub const NODES_MAX: usize = 1_000_000;
 /// Lists and mappings inside each other.
 pub const DEPTH_MAX: usize = 40;
 
@@ -381,18 +381,36 @@ impl Builder<'_> {
     /// The parser's words for a syntax error, in ours where they are known to puzzle.
     fn reword(&self, info: &str, line: usize, column: usize) -> Diagnostic {
         let place = Place { file: self.file, line: count(line.max(1)), column: count(column + 1), width: 1 };
-        let text = LineIndex::new(&self.source.text).line(&self.source.text, place.line).to_owned();
+        let index = LineIndex::new(&self.source.text);
+        let line = |number: u32| index.line(&self.source.text, number);
         if info.contains("recursion limit") {
             return self.too_deep(place);
         }
+        let indented_by_tab = |text: &str| text.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t');
+        let tab = (place.line..=place.line.saturating_add(1)).find(|number| indented_by_tab(line(*number)));
+        if let Some(number) = tab.filter(|number| *number == place.line || info.contains("tab")) {
+            return self
+                .error(SYNTAX, Place { line: number, column: 1, ..place }, "a tab indents this line")
+                .hint("indent with spaces only");
+        }
         let error = |message: &str| self.error(SYNTAX, place, message);
-        if text.contains('\t') && text.trim_start_matches(' ').starts_with('\t') {
-            return error("a tab indents this line").hint("indent with spaces only");
+        if info.contains("unknown anchor") {
+            let rest: String = line(place.line).chars().skip(column).collect();
+            let value = rest.split(" #").next().unwrap_or_default().trim_end();
+            return error("a value that begins with `*` is an alias, and there is no anchor of this name")
+                .hint(format!("put it in quotes: \"{value}\""));
         }
         if info.contains("mapping values are not allowed") {
-            return error("a `:` where no key can stand")
-                .detail("either this line is indented unlike its neighbours, or a value holds a `: `")
-                .hint("align the line with the keys beside it, or put the value in quotes");
+            let before: String = line(place.line).chars().take(column).collect();
+            if before.contains(": ") || before.contains('"') || before.contains('\'') {
+                return error("a second `: ` in one line").hint("put the value in quotes");
+            }
+            let indent = before.chars().take_while(|c| *c == ' ').count();
+            let at =
+                Place { column: count(indent + 1), width: count(before.trim().chars().count()), ..place };
+            return self
+                .error(SYNTAX, at, "this key is indented unlike the keys above it")
+                .hint("give all keys of one mapping the same number of spaces in front");
         }
         if info.contains("simple key expected") || info.contains("could not find expected ':'") {
             return error("a key without `:`, or a line that is indented unlike its neighbours")

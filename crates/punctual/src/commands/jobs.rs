@@ -5,7 +5,8 @@ use crate::data::Data;
 use crate::failure::{Failure, Format, OK, finish, json, print};
 use crate::table::{Cell, Table, Tone};
 use crate::terminal::Screen;
-use crate::when::utc;
+use crate::zoned::Rules;
+use punctual_core::zone::ZoneTable;
 use punctual_server::dto::JobDto;
 use std::process::ExitCode;
 
@@ -13,13 +14,10 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   punctual jobs
-  punctual jobs --retired --format json")]
+  punctual jobs --format json")]
 pub struct Args {
     #[command(flatten)]
     data: Data,
-    /// List the jobs that were removed from the definitions, too
-    #[arg(long)]
-    retired: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -32,40 +30,56 @@ pub fn run(args: Args) -> ExitCode {
 
 fn list(args: &Args) -> Result<u8, Failure> {
     let client = Client::open(&args.data)?;
-    let mut jobs: Vec<JobDto> = client.get("/v1/jobs")?;
-    jobs.retain(|job| args.retired || !job.retired);
+    let jobs: Vec<JobDto> = client.get("/v1/jobs")?;
     match args.format {
         Format::Json => print(json(&jobs)),
-        Format::Table => print(table(&jobs).render(Screen::stdout())),
+        Format::Table => print(table(&jobs, &punctual_engine::zones::open()).render(Screen::stdout())),
     }
     Ok(OK)
 }
 
-fn table(jobs: &[JobDto]) -> Table {
-    let mut table = Table::new(&["JOB", "STATE", ">REV", "NEXT", ">ACTIVE", ">HELD", ">FAILURES", "OWNER"]);
+fn table(jobs: &[JobDto], zones: &ZoneTable) -> Table {
+    let mut table =
+        Table::new(&["JOB", "STATE", ">REV", "NEXT", ">ACTIVE", ">HELD", ">FAILURES", "RULES", "OWNER"]);
     for job in jobs {
+        let rules = Rules::of(job, zones);
         table.row([
             job.name.as_str().into(),
             state(job),
             job.revision.to_string().into(),
-            job.next_time.map_or_else(|| Cell::toned("-", Tone::Dim), |next| utc(next.0).into()),
+            job.next_time.map_or_else(|| Cell::toned("-", Tone::Dim), |next| rules.clock(next.0).into()),
             count(job.active_runs),
             count(job.held_runs),
-            count(job.failures as usize),
+            count(u64::from(job.failures)),
+            rules.text.as_str().into(),
             job.owner.as_deref().unwrap_or("").into(),
         ]);
     }
     table
 }
 
-fn count(number: usize) -> Cell {
+fn count(number: u64) -> Cell {
     Cell::toned(number.to_string(), if number == 0 { Tone::Dim } else { Tone::Plain })
 }
 
 fn state(job: &JobDto) -> Cell {
-    match (&job.paused, job.retired) {
-        (_, true) => Cell::toned("retired", Tone::Dim),
-        (Some(_), _) => Cell::toned("paused", Tone::Busy),
-        _ => Cell::toned("active", Tone::Good),
+    match &job.paused {
+        Some(_) => Cell::toned("paused", Tone::Busy),
+        None => Cell::toned("active", Tone::Good),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::examples::job;
+
+    #[test]
+    fn jobs_are_listed_with_their_rules_on_their_own_clock() {
+        let expected = "\
+JOB     STATE   REV  NEXT                       ACTIVE  HELD  FAILURES  RULES                      OWNER
+backup  active    3  2026-11-24 17:03:12+08:00       0     0         0  0 2 * * * (Asia/Shanghai)  jobs.yaml
+";
+        assert_eq!(table(&[job()], &ZoneTable::bundled()).render(Screen::PLAIN), expected);
     }
 }

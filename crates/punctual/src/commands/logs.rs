@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// The job has not run.
-const NEVER_RAN: Code = Code("API016");
+const NEVER_RAN: Code = Code("API019");
 /// Between two looks at a log that grows.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(150);
 

@@ -1,12 +1,18 @@
 //! One module a command: its arguments, and what it does.
 
+pub mod apply;
 pub mod cancel;
+pub mod check;
 pub mod codes;
 pub mod completions;
+pub mod doctor;
 #[cfg(test)]
 pub mod examples;
 pub mod explain;
+pub mod export;
 pub mod hidden;
+pub mod import;
+pub mod init;
 pub mod install_service;
 pub mod jobs;
 pub mod logs;
@@ -15,6 +21,7 @@ pub mod pause;
 pub mod resume;
 pub mod retry;
 pub mod runs;
+pub mod schema;
 pub mod serve;
 pub mod show;
 pub mod subject;

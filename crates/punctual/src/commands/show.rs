@@ -65,10 +65,9 @@ fn text(job: &JobDto, now: Timestamp) -> String {
 }
 
 fn state(job: &JobDto) -> String {
-    match (&job.paused, job.retired) {
-        (_, true) => "retired: it left the definitions".to_owned(),
-        (Some(pause), _) => format!("paused since {} {}", utc(pause.since.0), pause.reason),
-        _ => format!("active, {} unfinished runs, {} held", job.active_runs, job.held_runs),
+    match &job.paused {
+        Some(pause) => format!("paused since {} {}", utc(pause.since.0), pause.reason),
+        None => format!("active, {} unfinished runs, {} held", job.active_runs, job.held_runs),
     }
 }
 

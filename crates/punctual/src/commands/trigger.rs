@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use std::process::ExitCode;
 
 /// Nothing would start the run that is to be waited for.
-const NOBODY_STARTS: Code = Code("API017");
+const NOBODY_STARTS: Code = Code("API020");
 
 /// Run a job now
 #[derive(Debug, clap::Args)]

@@ -2,13 +2,13 @@
 
 use crate::error::{ApiError, NO_LOG};
 use crate::request::Params;
-use crate::router::Engine;
 use crate::routes::runs::resolve;
 use crate::{LOG_ATTEMPT_HEADER, LOG_ENDED_HEADER, LOG_OFFSET_HEADER};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use punctual_core::run::{Run, RunState};
+use punctual_engine::shared::Engine;
 use serde::Deserialize;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -40,7 +40,7 @@ pub async fn read(
     }
     // Whether it has ended is known from before the file is read: what it wrote until then is all in the file.
     let ended = run.is_finished() || run.attempts.iter().any(|a| a.number == attempt);
-    let path = engine.log_path(run.id, attempt);
+    let path = engine.data().log(run.id, attempt);
     let offset = query.offset;
     let piece = tokio::task::spawn_blocking(move || read_piece(&path, offset)).await;
     let (bytes, whole) = match piece {

@@ -1,18 +1,19 @@
 //! Runs: list, show, cancel, retry; and finding a run by the beginning of its id.
 
-use crate::control::{ControlError, ControlErrorKind, RunView, Submitted};
 use crate::dto::{RunDto, SubmittedDto};
-use crate::error::{AMBIGUOUS_RUN, ApiError, NO_RUN};
+use crate::error::{AMBIGUOUS_RUN, ApiError};
 use crate::moment::parse_moment;
 use crate::request::{Params, bad_query};
-use crate::router::Engine;
-use crate::routes::jobs::find;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use punctual_core::id::RunId;
 use punctual_core::run::Verdict;
 use punctual_core::time::Timestamp;
+use punctual_engine::control::Submitted;
+use punctual_engine::error::EngineError;
+use punctual_engine::shared::Engine;
+use punctual_engine::view::RunView;
 use punctual_store::RunFilter;
 use serde::Deserialize;
 
@@ -41,12 +42,12 @@ pub async fn list(
     State(engine): State<Engine>,
     Params(query): Params<RunsQuery>,
 ) -> Result<Json<Vec<RunDto>>, ApiError> {
-    let now = engine.now();
+    let now = engine.clock().now();
     let instant =
         |text: Option<String>| text.map(|text| parse_moment(&text, now)).transpose().map_err(bad_query);
     let filter = RunFilter {
         job: match &query.job {
-            Some(name) => Some(find(&engine, name).await?.row.id),
+            Some(name) => Some(engine.job(name).await?.row.id),
             None => None,
         },
         since: instant(query.since)?,
@@ -64,13 +65,13 @@ pub async fn list(
 
 pub async fn show(State(engine): State<Engine>, Path(id): Path<String>) -> Result<Json<RunDto>, ApiError> {
     let view = resolve(&engine, &id).await?;
-    Ok(Json(RunDto::of(&view, engine.now())))
+    Ok(Json(RunDto::of(&view, engine.clock().now())))
 }
 
 pub async fn cancel(State(engine): State<Engine>, Path(id): Path<String>) -> Result<Json<RunDto>, ApiError> {
     let view = resolve(&engine, &id).await?;
-    let run = known(&id, engine.cancel(view.run.id).await)?;
-    Ok(Json(RunDto::of(&RunView { run, ..view }, engine.now())))
+    let run = engine.cancel(view.run.id).await?;
+    Ok(Json(RunDto::of(&RunView { run, ..view }, engine.clock().now())))
 }
 
 pub async fn retry(
@@ -78,14 +79,14 @@ pub async fn retry(
     Path(id): Path<String>,
 ) -> Result<Json<SubmittedDto>, ApiError> {
     let view = resolve(&engine, &id).await?;
-    let made = known(&id, engine.retry(view.run.id).await)?;
+    let made = engine.retry(view.run.id).await?;
     submitted(&engine, made).await
 }
 
 /// The run that a submission made or found, as it stands.
 pub async fn submitted(engine: &Engine, made: Submitted) -> Result<Json<SubmittedDto>, ApiError> {
     let view = engine.run(made.run).await?.ok_or_else(|| no_run(&made.run.to_string()))?;
-    Ok(Json(SubmittedDto { run: RunDto::of(&view, engine.now()), existing: made.existing }))
+    Ok(Json(SubmittedDto { run: RunDto::of(&view, engine.clock().now()), existing: made.existing }))
 }
 
 /// The run that `text` names: a whole id, the beginning of one, or `last`.
@@ -134,12 +135,8 @@ fn prefix_span(prefix: &str) -> Option<(Timestamp, Timestamp)> {
 /// Shorter beginnings would span months.
 const PREFIX_MIN: usize = 6;
 
-fn known<T>(id: &str, answer: Result<T, ControlError>) -> Result<T, ApiError> {
-    answer.map_err(|error| if error.kind == ControlErrorKind::NoRun { no_run(id) } else { error.into() })
-}
-
 fn no_run(text: &str) -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, NO_RUN, format!("there is no run {text:?}"))
+    ApiError::from(EngineError::NoRun(text.to_owned()))
         .hint("`punctual runs` lists them; the first characters of an id are enough, at least 6")
 }
 

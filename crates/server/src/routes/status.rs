@@ -1,16 +1,20 @@
 //! How the engine is, and why things are as they are.
 
-use crate::control::WhySubject;
 use crate::dto::{StatusDto, WhyDto};
 use crate::error::ApiError;
-use crate::moment::parse_moment;
+use crate::moment::parse_moment_in;
 use crate::request::{Params, bad_query};
-use crate::router::Engine;
-use crate::routes::{jobs, runs};
+use crate::routes::runs;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use punctual_core::spec::RuleSpec;
+use punctual_core::zone::Zone;
+use punctual_engine::error::EngineError;
+use punctual_engine::shared::Engine;
+use punctual_engine::view::WhySubject;
 use serde::Deserialize;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A trigger that is overdue for longer means that the timer loop is stuck.
@@ -20,10 +24,15 @@ pub async fn status(State(engine): State<Engine>) -> Result<Json<StatusDto>, Api
     Ok(Json(engine.status().await?.into()))
 }
 
+/// What is wrong with the stored data, a sentence each.
+pub async fn check(State(engine): State<Engine>) -> Result<Json<Vec<String>>, ApiError> {
+    Ok(Json(engine.store().check().await.map_err(EngineError::from)?))
+}
+
 /// Fails when the timer loop is stuck. A store that does not answer is not a stuck loop: restarting would not help.
 pub async fn healthz(State(engine): State<Engine>) -> (StatusCode, &'static str) {
     match engine.status().await {
-        Ok(status) if status.due_overdue > OVERDUE_MAX => (StatusCode::SERVICE_UNAVAILABLE, "overdue\n"),
+        Ok(status) if status.overdue > OVERDUE_MAX => (StatusCode::SERVICE_UNAVAILABLE, "overdue\n"),
         Ok(_) | Err(_) => (StatusCode::OK, "ok\n"),
     }
 }
@@ -43,15 +52,22 @@ pub async fn why(
     let subject = match (query.job, query.run, query.at) {
         (Some(job), None, None) => WhySubject::Job(job),
         (Some(job), None, Some(at)) => {
-            WhySubject::JobAt(job, parse_moment(&at, engine.now()).map_err(bad_query)?)
+            let zone = zone_of(&engine, &job).await?;
+            let at = parse_moment_in(&at, engine.clock().now(), &zone).map_err(bad_query)?;
+            WhySubject::JobAt(job, at)
         }
         (None, Some(run), None) => WhySubject::Run(runs::resolve(&engine, &run).await?.run.id),
         _ => return Err(bad_query("give job, or job and at, or run")),
     };
-    let answer = engine.why(subject.clone()).await;
-    let why = match &subject {
-        WhySubject::Job(job) | WhySubject::JobAt(job, _) => jobs::known(&engine, job, answer).await?,
-        WhySubject::Run(_) => answer?,
-    };
-    Ok(Json(why.into()))
+    Ok(Json(engine.why(subject).await?.into()))
+}
+
+/// The zone of a job's clock: that of its first cron rule.
+async fn zone_of(engine: &Engine, job: &str) -> Result<Arc<Zone>, ApiError> {
+    let job = engine.job(job).await?;
+    let named = job.spec.triggers.iter().find_map(|trigger| match &trigger.rule {
+        RuleSpec::Cron { time_zone, .. } => Some(time_zone),
+        _ => None,
+    });
+    Ok(named.and_then(|name| engine.zones().zone(name).ok()).unwrap_or_else(Zone::utc))
 }

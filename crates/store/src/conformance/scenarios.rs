@@ -224,7 +224,9 @@ pub fn a_taken_key_is_named_and_nothing_of_it_written(store: &Store) {
     assert_eq!(put(store, of_runs(&[&first]), both), Ok(Done::default()));
     assert_eq!(wait(store.run(RunId(4))), Ok(Some(next)));
     // The id of one run with the key of another is an error, not a taken key.
-    refused(put(store, Ask::default(), new(vec![Run { id: fresh.id, ..run(1, 77, 20) }])));
+    let same_id = Run { id: fresh.id, ..run(1, 77, 20) };
+    refused(put(store, Ask::default(), new(vec![same_id.clone()])));
+    refused(put(store, Ask::default(), new(vec![finished(&same_id, 21, Verdict::Success)])));
 }
 
 pub fn fences_only_grow_and_only_unfinished_runs_change(store: &Store) {

@@ -217,11 +217,11 @@ impl State {
                 taken.push(run.id);
             } else if !self.revisions.contains_key(&(run.job, run.revision)) {
                 return Err(refused(format!("the run {} has no revision {}", run.id, run.revision.0)));
+            } else if self.runs.contains_key(&run.id) {
+                return Err(refused(format!("another run has the id {}", run.id)));
             } else if run.is_finished() {
                 gone.insert(run.id);
                 ended.push(run);
-            } else if self.runs.contains_key(&run.id) {
-                return Err(refused(format!("another run has the id {}", run.id)));
             } else {
                 undo.push(Undo::Run(run.id, None));
                 self.put_run(run.id, Some(run.clone()));

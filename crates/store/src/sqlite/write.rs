@@ -119,7 +119,7 @@ fn change_trigger(conn: &Connection, book: &Book, seen: &Snapshot, row: &Trigger
         Some(stored) => stored,
         None => {
             read = snapshot::trigger(conn, book, row.id)?
-                .ok_or_else(|| StoreError::Corrupt(format!("trigger {} stands nowhere", row.id.0)))?;
+                .ok_or_else(|| StoreError::Unreadable(format!("trigger {} stands nowhere", row.id.0)))?;
             &read
         }
     };
@@ -231,6 +231,8 @@ fn runs_new<'a>(conn: &Connection, rows: &'a [Run], ended: &mut Vec<&'a Run>) ->
                 taken.push(run.id);
             } else if !revision_exists(conn, run.job, run.revision)? {
                 return Err(refused(format!("the run {} has no revision {}", run.id, run.revision.0)));
+            } else if id_taken(conn, run)? {
+                return Err(refused(format!("another run has the id {}", run.id)));
             } else {
                 gone.insert(run.id);
                 ended.push(run);
@@ -248,4 +250,9 @@ fn runs_new<'a>(conn: &Connection, rows: &'a [Run], ended: &mut Vec<&'a Run>) ->
 fn key_taken(conn: &Connection, run: &Run) -> Result<bool> {
     let mut statement = conn.prepare_cached(sql::RUN_KEY_EXISTS)?;
     Ok(statement.query_row(params![run.job.0, run.key], |row| row.get(0))?)
+}
+
+fn id_taken(conn: &Connection, run: &Run) -> Result<bool> {
+    let mut statement = conn.prepare_cached(sql::RUN_ID_EXISTS)?;
+    Ok(statement.query_row([run.id.0.to_be_bytes()], |row| row.get(0))?)
 }
