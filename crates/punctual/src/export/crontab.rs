@@ -265,6 +265,12 @@ fn script(verdict: &mut Verdict, process: &ProcessSpec) -> Option<(String, Strin
                     .refuse("its arguments have templates", "use what `date` prints, or keep the job here");
                 return None;
             };
+            if let [shell, option, script] = words.as_slice()
+                && option == "-c"
+                && shell::is_posix(shell)
+            {
+                return Some((shell.clone(), script.clone()));
+            }
             // Cron's shell would only wait; without it the job has one process less.
             Some(("/bin/sh".to_owned(), format!("exec {}", shell::line(&words))))
         }

@@ -170,12 +170,15 @@ impl Reader<'_> {
         match (self.zones)(value.strip_prefix(':').unwrap_or(value)) {
             Ok(zone) => {
                 self.zone = Zone::Named(zone);
-                self.out.warnings.push(
-                    Diagnostic::warning(READ_OTHERWISE, "CRON_TZ is taken as the zone of the entries below it")
-                        .at(at)
-                        .detail("so reads it cronie; Debian's cron hands it to the commands and keeps the machine's zone")
-                        .hint("if this file was served by Debian's cron, remove the line to keep its times"),
-                );
+                // Once a file is enough.
+                if !self.env.iter().any(|(known, _)| known == "CRON_TZ") {
+                    self.out.warnings.push(
+                        Diagnostic::warning(READ_OTHERWISE, "CRON_TZ is taken as the zone of the entries below it")
+                            .at(at)
+                            .detail("cronie reads it so; Debian's cron hands it to the commands and keeps the machine's zone")
+                            .hint("if Debian's cron served the file, remove the line to keep its times"),
+                    );
+                }
             }
             Err(hint) => {
                 self.zone = Zone::Unknown(line.number);
