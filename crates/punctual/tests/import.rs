@@ -1,4 +1,4 @@
-//! What `punctual import` prints for whole files. After an intended change: `UPDATE_FIXTURES=1 cargo test --test import`,
+//! What `punctual import` prints for whole files. After an intended change: `PUNCTUAL_UPDATE=1 cargo nextest run -p punctual --test import`,
 //! then look at the difference.
 
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ fn prints(args: &[&str], file: &str) -> Output {
     let output = punctual(args);
     let text = String::from_utf8(output.stdout.clone()).expect("output is text");
     let path = fixtures().join(file);
-    if std::env::var_os("UPDATE_FIXTURES").is_some() {
+    if std::env::var_os("PUNCTUAL_UPDATE").is_some() {
         std::fs::write(&path, &text).expect("fixtures can be written");
     }
     let expected = std::fs::read_to_string(&path).expect("the fixture exists");
