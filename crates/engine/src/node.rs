@@ -142,6 +142,7 @@ impl Node {
         for key in settled {
             self.ended.remove(&key);
             self.running.remove(&key.0);
+            self.engine.forget_start(key.0);
         }
         let mut cycled = Cycled { finished: effects.finished.len(), ..Cycled::default() };
         self.carry_out(&effects, &done.taken, executor, &mut cycled);
@@ -169,12 +170,19 @@ impl Node {
         for key in settled {
             self.ended.remove(&key);
             self.running.remove(&key.0);
+            self.engine.forget_start(key.0);
         }
         self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
         Ok(())
     }
 
-    fn carry_out(&mut self, effects: &Effects, taken: &[RunId], executor: &mut dyn Executor, cycled: &mut Cycled) {
+    fn carry_out(
+        &mut self,
+        effects: &Effects,
+        taken: &[RunId],
+        executor: &mut dyn Executor,
+        cycled: &mut Cycled,
+    ) {
         for run in effects.leased.iter().filter(|r| !taken.contains(&r.id)) {
             let Some(job) = self.engine.definitions().job(run.job, run.revision) else { continue };
             self.running.insert(run.id, Running { run: run.clone(), job: job.clone(), started: None });
@@ -224,7 +232,9 @@ impl Node {
                 if let Ok(id) = attempt.run.parse()
                     && let Some(running) = self.running.get_mut(&id)
                 {
-                    running.started = Some(Timestamp::from_micros(*at_us));
+                    let at = Timestamp::from_micros(*at_us);
+                    running.started = Some(at);
+                    self.engine.note_start(id, running.run.fence, at);
                 }
             }
             Report::Ended(ended) => self.ended(ended),

@@ -57,8 +57,9 @@ pub fn run(args: Args) -> ExitCode {
 
 fn serve(args: &Args) -> Result<(), String> {
     let directory = args.data.directory();
-    let data = DataDir::open(&directory)
-        .map_err(|e| error("API016", format!("the data directory {} cannot be used: {e}", directory.display())))?;
+    let data = DataDir::open(&directory).map_err(|e| {
+        error("API016", format!("the data directory {} cannot be used: {e}", directory.display()))
+    })?;
     let lock = data.lock().map_err(|e| match e {
         LockError::Held(pid) => {
             let holder = if pid.is_empty() { "another process".to_owned() } else { format!("process {pid}") };
@@ -67,9 +68,12 @@ fn serve(args: &Args) -> Result<(), String> {
                 .hint("stop it first, or choose another directory with --data")
                 .to_string()
         }
-        LockError::Io(e) => error("API016", format!("the data directory {} cannot be locked: {e}", directory.display())),
+        LockError::Io(e) => {
+            error("API016", format!("the data directory {} cannot be locked: {e}", directory.display()))
+        }
     })?;
-    let store = Store::open_sqlite(&data.store(), SqliteOptions::new(punctual_engine::clock::since_boot)).map_err(|e| error(e.code().0, e.to_string()))?;
+    let store = Store::open_sqlite(&data.store(), SqliteOptions::new(punctual_engine::clock::since_boot))
+        .map_err(|e| error(e.code().0, e.to_string()))?;
     let zones = punctual_engine::zones::open();
     let engine = Engine::new(store, zones, Clock::System, data);
     let owner = match &args.definitions {
@@ -119,7 +123,10 @@ fn first_load(engine: &Engine, path: &Path, owner: &str) -> Result<(), String> {
             if known == 0 {
                 return Err(format!("nothing is served: {} has errors", path.display()));
             }
-            eprintln!("punctual: {} has errors; the {known} jobs of the last good configuration go on", path.display());
+            eprintln!(
+                "punctual: {} has errors; the {known} jobs of the last good configuration go on",
+                path.display()
+            );
             Ok(())
         }
     }
@@ -188,7 +195,8 @@ fn fingerprint(path: &Path) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)
 
 fn on_signals(engine: &Engine) -> Result<(), String> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| e.to_string())?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| e.to_string())?;
     let inbox = engine.inbox().clone();
     let work = move || {
         let mut asked = false;
@@ -223,7 +231,9 @@ fn announce(engine: &Engine, args: &Args) {
         let jobs = block_on(engine.jobs()).unwrap_or_default();
         let as_root = jobs.iter().filter(|j| runs_as_root(&j.spec)).count();
         if as_root > 0 {
-            eprintln!("punctual: {as_root} jobs without runAs run as root; give them a runAs if they need not");
+            eprintln!(
+                "punctual: {as_root} jobs without runAs run as root; give them a runAs if they need not"
+            );
         }
     }
 }
@@ -271,5 +281,8 @@ fn attempt_line(job: &Job, run: &Run) -> String {
     let at = Timestamp::from_secs(at.as_secs());
     let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
     let status = verdict.as_str();
-    format!("[{at}] task_id={} level={level} duration={seconds}s status={status} host={host} job={}", run.id, job.name)
+    format!(
+        "[{at}] task_id={} level={level} duration={seconds}s status={status} host={host} job={}",
+        run.id, job.name
+    )
 }
