@@ -46,7 +46,8 @@ fn manifests_become_definitions_and_one_json_object() {
 
 #[test]
 fn what_was_imported_is_exported_again() {
-    let crontab = ["export", "crontab", "--time-zone", "Europe/Vienna", "--cron-tz", "--definitions", "busy.yaml"];
+    let crontab =
+        ["export", "crontab", "--time-zone", "Europe/Vienna", "--cron-tz", "--definitions", "busy.yaml"];
     assert_eq!(prints(&crontab, "busy.exported.crontab").status.code(), Some(0));
     let k8s = ["export", "k8s", "--definitions", "cluster.definitions.yaml"];
     assert_eq!(prints(&k8s, "cluster.exported.yaml").status.code(), Some(0));

@@ -405,7 +405,9 @@ fn the_examples_of_the_error_pages_get_their_errors() {
             continue;
         }
         let text = std::fs::read_to_string(&path).expect("a readable page");
-        let Some(example) = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()) else { continue };
+        let Some(example) = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()) else {
+            continue;
+        };
         let found = match load_one(example) {
             Err(found) => found,
             Ok(definitions) => {

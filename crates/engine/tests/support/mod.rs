@@ -77,7 +77,7 @@ impl World {
         self.nodes += 1;
         (self.engine, self.node) = start(&self.store, &self.clock, self.nodes, self.slots);
         self.hands = Hands::default();
-        block_on(self.node.recover_once()).expect("recovers");
+        block_on(self.node.recover_once(&[], &mut self.hands)).expect("recovers");
     }
 
     pub fn apply(&self, yaml: &str) -> Vec<JobChange> {
