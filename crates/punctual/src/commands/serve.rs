@@ -7,9 +7,9 @@ use punctual_core::job::Job;
 use punctual_core::run::{Run, RunState, Verdict};
 use punctual_core::time::Timestamp;
 use punctual_engine::block_on::block_on;
-use punctual_engine::clock::Clock;
+use punctual_engine::clock::{Clock, Monotonic};
 use punctual_engine::control::{ApplyMode, ChangeKind, JobChange};
-use punctual_engine::data_dir::{DataDir, LockError};
+use punctual_engine::data_dir::{DataDir, Lock, LockError};
 use punctual_engine::inbox::Message;
 use punctual_engine::run_loop::{Daemon, Observer, Options};
 use punctual_engine::shared::Engine;
@@ -20,6 +20,11 @@ use std::time::Duration;
 
 /// So often the definitions are looked at for changes.
 const WATCH: Duration = Duration::from_secs(1);
+/// So long a start waits for a data directory whose holder does not answer: the supervisor of a daemon that was
+/// killed ends its jobs first, and a command that found no daemon has the store for a moment.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// Between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Of a failed run's output a notification gets so many lines.
 const NOTICE_LINES: usize = 50;
 
@@ -57,9 +62,10 @@ pub fn run(args: Args) -> ExitCode {
 
 fn serve(args: &Args) -> Result<(), String> {
     let directory = args.data.directory();
-    let data = DataDir::open(&directory)
-        .map_err(|e| error("API016", format!("the data directory {} cannot be used: {e}", directory.display())))?;
-    let lock = data.lock().map_err(|e| match e {
+    let data = DataDir::open(&directory).map_err(|e| {
+        error("API016", format!("the data directory {} cannot be used: {e}", directory.display()))
+    })?;
+    let lock = lock(&data).map_err(|e| match e {
         LockError::Held(pid) => {
             let holder = if pid.is_empty() { "another process".to_owned() } else { format!("process {pid}") };
             let message = format!("{holder} is using the data directory {}", directory.display());
@@ -67,9 +73,12 @@ fn serve(args: &Args) -> Result<(), String> {
                 .hint("stop it first, or choose another directory with --data")
                 .to_string()
         }
-        LockError::Io(e) => error("API016", format!("the data directory {} cannot be locked: {e}", directory.display())),
+        LockError::Io(e) => {
+            error("API016", format!("the data directory {} cannot be locked: {e}", directory.display()))
+        }
     })?;
-    let store = Store::open_sqlite(&data.store(), SqliteOptions::new(punctual_engine::clock::since_boot)).map_err(|e| error(e.code().0, e.to_string()))?;
+    let store = Store::open_sqlite(&data.store(), SqliteOptions::new(punctual_engine::clock::since_boot))
+        .map_err(|e| error(e.code().0, e.to_string()))?;
     let zones = punctual_engine::zones::open();
     let engine = Engine::new(store, zones, Clock::System, data);
     let owner = match &args.definitions {
@@ -102,6 +111,22 @@ fn serve(args: &Args) -> Result<(), String> {
     result
 }
 
+/// Takes the lock. A holder that answers on the socket is a daemon and keeps it; any other is about to let go.
+fn lock(data: &DataDir) -> Result<Lock, LockError> {
+    let limit = Monotonic::now().after(LOCK_WAIT);
+    loop {
+        match data.lock() {
+            Err(LockError::Held(_))
+                if !limit.until_from(Monotonic::now()).is_zero()
+                    && punctual_server::listen::connect_unix(&data.socket()).is_err() =>
+            {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            result => return result,
+        }
+    }
+}
+
 fn error(code: &'static str, message: String) -> String {
     Diagnostic::error(punctual_core::error::Code(code), message).to_string()
 }
@@ -119,7 +144,10 @@ fn first_load(engine: &Engine, path: &Path, owner: &str) -> Result<(), String> {
             if known == 0 {
                 return Err(format!("nothing is served: {} has errors", path.display()));
             }
-            eprintln!("punctual: {} has errors; the {known} jobs of the last good configuration go on", path.display());
+            eprintln!(
+                "punctual: {} has errors; the {known} jobs of the last good configuration go on",
+                path.display()
+            );
             Ok(())
         }
     }
@@ -188,7 +216,8 @@ fn fingerprint(path: &Path) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)
 
 fn on_signals(engine: &Engine) -> Result<(), String> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| e.to_string())?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| e.to_string())?;
     let inbox = engine.inbox().clone();
     let work = move || {
         let mut asked = false;
@@ -223,7 +252,9 @@ fn announce(engine: &Engine, args: &Args) {
         let jobs = block_on(engine.jobs()).unwrap_or_default();
         let as_root = jobs.iter().filter(|j| runs_as_root(&j.spec)).count();
         if as_root > 0 {
-            eprintln!("punctual: {as_root} jobs without runAs run as root; give them a runAs if they need not");
+            eprintln!(
+                "punctual: {as_root} jobs without runAs run as root; give them a runAs if they need not"
+            );
         }
     }
 }
@@ -271,5 +302,8 @@ fn attempt_line(job: &Job, run: &Run) -> String {
     let at = Timestamp::from_secs(at.as_secs());
     let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
     let status = verdict.as_str();
-    format!("[{at}] task_id={} level={level} duration={seconds}s status={status} host={host} job={}", run.id, job.name)
+    format!(
+        "[{at}] task_id={} level={level} duration={seconds}s status={status} host={host} job={}",
+        run.id, job.name
+    )
 }
