@@ -49,6 +49,7 @@ mod tests {
         [Overlap::Skip, Overlap::QueueOne, Overlap::QueueAll, Overlap::CancelRunning, Overlap::Allow];
 
     proptest! {
+        // proves I-15
         #[test]
         fn only_allow_queues_beside_an_unfinished_run(which in 0..5_usize, active in 0..4_usize, held in 0..4_usize, submitted: bool) {
             let arriving = if submitted { Arriving::Submitted } else { Arriving::Fired };

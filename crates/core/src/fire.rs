@@ -98,7 +98,7 @@ pub fn begin(trigger: &Trigger, now: Timestamp) -> Result<TriggerState, SearchLi
     let anchor = Timestamp::from_secs(Timestamp::from_micros(now.as_micros() + 999_999).as_secs());
     let mut state = TriggerState { cursor: now, next_at: None, anchor, fired: 0 };
     if let When::Time(rule) = &trigger.when {
-        if matches!(rule.schedule, Schedule::Every(_)) {
+        if matches!(&rule.schedule, Schedule::Every(every) if every.anchor.is_none()) {
             // With no initial delay the first instant is the anchor, which may be this very instant.
             state.cursor = now.min(Timestamp::from_micros(anchor.as_micros() - 1));
         }

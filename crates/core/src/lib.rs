@@ -13,6 +13,7 @@ pub mod zone;
 
 pub mod calendar;
 pub mod cron;
+pub mod preview;
 pub mod schedule;
 
 pub mod job;

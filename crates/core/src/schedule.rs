@@ -156,6 +156,17 @@ impl CronSchedule {
         self.dst != DstPolicy::Skip && self.rule.is_fixed_time()
     }
 
+    /// The first local second in a gap at which the rule would have fired.
+    pub fn swallowed(&self, gap: Change) -> Option<i64> {
+        let (from, to) = gap.local();
+        self.rule.rule().next_local(from).filter(|found| *found < to)
+    }
+
+    /// The first local second in a gap that the rule's firing at the gap's end makes up for, if it does.
+    pub fn made_up(&self, gap: Change) -> Option<i64> {
+        if self.makes_up_for_gaps() && counts(&gap) { self.swallowed(gap) } else { None }
+    }
+
     /// The first UTC second at or after `from`.
     fn next_secs(&self, from: i64) -> Option<i64> {
         let spans = self.zone.spans();
@@ -216,8 +227,7 @@ impl CronSchedule {
                 && makes_up
                 && change.jump() > 0
             {
-                let (gap_from, gap_to) = change.local();
-                if self.rule.rule().next_local(gap_from).is_some_and(|found| found < gap_to) {
+                if self.swallowed(change).is_some() {
                     return Some(change.at);
                 }
             }
@@ -252,12 +262,12 @@ impl CronSchedule {
         let index = self.zone.span_index(secs);
         let local = self.zone.local(at);
         let change = self.zone.change_before(index).filter(counts);
-        if let Some(change) = change {
-            let (from, to) = change.local();
-            let made_up = change.jump() > 0 && change.at == secs && self.makes_up_for_gaps();
-            if made_up && self.rule.rule().next_local(from).is_some_and(|found| found < to) {
-                return Ok(());
-            }
+        if let Some(change) = change
+            && change.jump() > 0
+            && change.at == secs
+            && self.made_up(change).is_some()
+        {
+            return Ok(());
         }
         if let Some(why) = self.rule.mismatch(local) {
             return Err(why);

@@ -171,7 +171,7 @@ fn walk(
     ticks_max: usize,
 ) -> (Vec<Disposed>, Timestamp) {
     let mut now = START;
-    let mut state = begin(trigger, START, START).expect("bounded");
+    let mut state = begin(trigger, START).expect("bounded");
     state.cursor = START;
     let mut disposed = Vec::new();
     for (wait, input) in steps {
@@ -223,7 +223,9 @@ fn is_justified(d: &Disposed, trigger: &Trigger, job: &Job, newer: Newer) -> boo
         (Disposition::Skipped, Some(Reason::CatchUpCount)) => {
             catch_up.policy == CatchUpPolicy::All && newer.due >= catch_up.count_max as usize
         }
-        (Disposition::Expired, Some(Reason::StartDeadline)) => job.start_deadline.is_some_and(|max| late > max),
+        (Disposition::Expired, Some(Reason::StartDeadline)) => {
+            job.start_deadline.is_some_and(|max| late > max)
+        }
         (Disposition::Coalesced, None) => catch_up.policy == CatchUpPolicy::Latest && newer.runs,
         _ => false,
     }
@@ -278,7 +280,7 @@ proptest! {
         let trigger = Trigger { name: "t".to_owned(), when: When::Time(rule), catch_up };
         let job = job(None);
         let now = START.saturating_add(Duration::from_secs(ahead));
-        let mut state = begin(&trigger, START, START).expect("bounded");
+        let mut state = begin(&trigger, START).expect("bounded");
         settle(&job, &trigger, &mut state, (now, &Input::Tick), 100, &mut Vec::new());
         let earlier = now.saturating_sub(Duration::from_secs(back));
         let firing = fire(&job, &trigger, &state, &Input::Tick, earlier, 100).expect("bounded");
@@ -303,7 +305,12 @@ proptest! {
 }
 
 /// A minutely trigger that was away for `minutes`.
-fn after_an_absence(catch_up: CatchUp, deadline: Option<Duration>, minutes: u64, ticks_max: usize) -> Vec<Disposed> {
+fn after_an_absence(
+    catch_up: CatchUp,
+    deadline: Option<Duration>,
+    minutes: u64,
+    ticks_max: usize,
+) -> Vec<Disposed> {
     let every = Every {
         interval: Duration::from_secs(60),
         pace: Pace::FixedRate,
@@ -360,7 +367,7 @@ fn a_fixed_delay_waits_for_the_end_of_its_run() {
     let ask = |state: &TriggerState, input: Input, secs: u64| {
         fire(&job, &trigger, state, &input, at(secs), 10).expect("arithmetic has no search")
     };
-    let state = begin(&trigger, START, START).expect("arithmetic has no search");
+    let state = begin(&trigger, START).expect("arithmetic has no search");
     assert_eq!(state.next_at, Some(at(5)));
     assert_eq!(ask(&state, Input::Tick, 4).occurrences, []);
     let first = ask(&state, Input::Tick, 6);

@@ -22,6 +22,9 @@ use std::sync::Arc;
 /// Nominal times that one trigger may dispose of in one transaction.
 pub const TICKS_MAX: usize = 10_000;
 
+/// Bounded firings that one disposal may take: 14 days of a trigger that fires each 100 ms are 12 million.
+const DISPOSALS_MAX: usize = 10_000;
+
 /// What must happen once the decision is durable.
 #[derive(Clone, Debug, Default)]
 pub struct Effects {
@@ -108,10 +111,23 @@ impl Book {
         let job_row = &self.jobs[&row.job];
         let revision = job_row.revision;
         let Some(job) = self.definition(row.job, revision) else { return };
-        let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name) else { return self.give_up(row) };
+        let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name) else {
+            return self.give_up(row);
+        };
         match fire::fire(&job, trigger, &row.state, input, self.now, TICKS_MAX) {
             Ok(firing) => self.take_firing(&job, revision, row, firing),
             Err(_) => self.give_up(row),
+        }
+    }
+
+    /// Disposes of all that fell due until now, however much that is.
+    pub fn dispose(&mut self, id: TriggerId, input: &Input) {
+        for _ in 0..DISPOSALS_MAX {
+            self.fire(id, input);
+            // A bounded firing that has not reached now asks for another.
+            if self.triggers[&id].state.next_at.is_none_or(|next| next > self.now) {
+                return;
+            }
         }
     }
 

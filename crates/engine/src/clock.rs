@@ -1,5 +1,7 @@
 //! The clock: the one module that asks what time it is, and where random identities come from.
 
+#![expect(clippy::disallowed_methods, reason = "this is the module that may ask")]
+
 use punctual_core::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,7 +23,6 @@ impl Clock {
     }
 
     /// The present instant of the wall clock.
-    #[expect(clippy::disallowed_methods, reason = "this is the module that may ask")]
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => {
@@ -82,5 +83,7 @@ pub fn random() -> u128 {
 
 /// The kernel's boot id; empty where there is none.
 pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|t| t.trim().to_owned()).unwrap_or_default()
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|t| t.trim().to_owned())
+        .unwrap_or_default()
 }

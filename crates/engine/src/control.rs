@@ -1,6 +1,6 @@
 //! What people and programs ask for: apply, pause, resume, submit, cancel, retry. Each is one decision in one book.
 
-use crate::book::{Book, TICKS_MAX, is_serial};
+use crate::book::{Book, is_serial};
 use crate::clock;
 use crate::error::EngineError;
 use crate::shared::Engine;
@@ -11,7 +11,7 @@ use punctual_core::job::Job;
 use punctual_core::occurrence::Occurrence;
 use punctual_core::run::{Run, RunEvent, StopReason};
 use punctual_core::spec::JobSpec;
-use punctual_core::trigger::{When, TriggerState};
+use punctual_core::trigger::{TriggerState, When};
 use punctual_store::row::{DedupRow, JobRow, Pause, RevisionRow, TriggerRow};
 use punctual_store::{Ask, Snapshot};
 use serde_json::{Map, Value};
@@ -103,8 +103,10 @@ impl Engine {
         let (rows, _) = self.store().jobs().await?;
         let current: Vec<_> = rows.iter().map(|r| (r.id, r.revision)).collect();
         let definitions = self.store().definitions(&current).await?;
-        let before: BTreeMap<JobId, String> = definitions.into_iter().map(|d| (d.job, d.definition)).collect();
-        let known: BTreeSet<_> = current.into_iter().filter(|(j, r)| self.definitions().job(*j, *r).is_none()).collect();
+        let before: BTreeMap<JobId, String> =
+            definitions.into_iter().map(|d| (d.job, d.definition)).collect();
+        let known: BTreeSet<_> =
+            current.into_iter().filter(|(j, r)| self.definitions().job(*j, *r).is_none()).collect();
         self.load(&known).await?;
         let boot = self.daemon().map(|_| clock::boot_id());
         let owner = owner.to_owned();
@@ -112,7 +114,8 @@ impl Engine {
         let engine = self.clone();
         let ((changes, learned), effects, _) = self
             .write(&mut ask, move |book, _| {
-                let mut apply = Apply { book, owner: &owner, before: &before, changes: Vec::new(), learned: Vec::new() };
+                let mut apply =
+                    Apply { book, owner: &owner, before: &before, changes: Vec::new(), learned: Vec::new() };
                 for one in &incoming {
                     apply.one(&engine, one, boot.as_deref())?;
                 }
@@ -128,7 +131,9 @@ impl Engine {
             })
             .await
             .or_else(|error| match error {
-                EngineError::DryRun(changes) => Ok(((changes, Vec::new()), Default::default(), Default::default())),
+                EngineError::DryRun(changes) => {
+                    Ok(((changes, Vec::new()), Default::default(), Default::default()))
+                }
                 error => Err(error),
             })?;
         self.learn(learned);
@@ -189,7 +194,8 @@ impl Engine {
         let key = key.unwrap_or_else(|| format!("submitted:{:032x}", clock::random()));
         let params = if params.is_empty() { String::new() } else { Value::Object(params).to_string() };
         let name = job.to_owned();
-        let mut ask = Ask { job_names: vec![name.clone()], dedup: vec![(name.clone(), key.clone())], ..Ask::default() };
+        let mut ask =
+            Ask { job_names: vec![name.clone()], dedup: vec![(name.clone(), key.clone())], ..Ask::default() };
         let nearest = self.nearest(job).await?;
         let (submitted, effects, done) = self
             .write(&mut ask, move |book, snapshot| {
@@ -197,7 +203,8 @@ impl Engine {
                     return Ok(Submitted { run: known.run, existing: true });
                 }
                 let row = book.job_named(&name).cloned();
-                let row = row.ok_or_else(|| EngineError::NoJob { name: name.clone(), nearest: nearest.clone() })?;
+                let row =
+                    row.ok_or_else(|| EngineError::NoJob { name: name.clone(), nearest: nearest.clone() })?;
                 if row.retired {
                     return Err(EngineError::State {
                         message: format!("job {name} was removed from its definitions"),
@@ -211,7 +218,8 @@ impl Engine {
                     return Ok(Submitted { run: RunId(0), existing: false });
                 };
                 let arriving = Arriving::Submitted;
-                let admitted = book.admit(&job, row.id, row.revision, None, occurrence, params.clone(), arriving);
+                let admitted =
+                    book.admit(&job, row.id, row.revision, None, occurrence, params.clone(), arriving);
                 let run = admitted.expect("a submitted run is queued or held, never skipped");
                 if given {
                     let expires = now.saturating_add(KEYS_KEPT);
@@ -266,8 +274,13 @@ impl Engine {
             });
         }
         let (jobs, _) = self.store().jobs().await?;
-        let job = jobs.into_iter().find(|j| j.id == old.job).ok_or_else(|| EngineError::NoRun(run.to_string()))?;
-        let params = if old.params.is_empty() { Map::new() } else { serde_json::from_str(&old.params).unwrap_or_default() };
+        let job =
+            jobs.into_iter().find(|j| j.id == old.job).ok_or_else(|| EngineError::NoRun(run.to_string()))?;
+        let params = if old.params.is_empty() {
+            Map::new()
+        } else {
+            serde_json::from_str(&old.params).unwrap_or_default()
+        };
         let key = format!("retry:{run}:{:016x}", clock::random() as u64);
         self.submit(&job.name, Some(key), params).await
     }
@@ -278,7 +291,8 @@ impl Engine {
     /// The store could not do it.
     pub async fn fire_boot(&self, boot_id: String) -> Result<(), EngineError> {
         let (jobs, _) = self.store().jobs().await?;
-        let wanted = jobs.iter().map(|j| (j.id, j.revision)).filter(|(j, r)| self.definitions().job(*j, *r).is_none());
+        let wanted =
+            jobs.iter().map(|j| (j.id, j.revision)).filter(|(j, r)| self.definitions().job(*j, *r).is_none());
         self.load(&wanted.collect()).await?;
         let booting: Vec<String> = jobs
             .iter()
@@ -320,7 +334,8 @@ impl Engine {
         let (_, effects, _) = self
             .write(&mut ask, move |book, snapshot| {
                 let row = book.job_named(&name).filter(|j| !j.retired).cloned();
-                let row = row.ok_or_else(|| EngineError::NoJob { name: name.clone(), nearest: nearest.clone() })?;
+                let row =
+                    row.ok_or_else(|| EngineError::NoJob { name: name.clone(), nearest: nearest.clone() })?;
                 let triggers = triggers_of(snapshot, row.id);
                 work(book, row, triggers)
             })
@@ -406,17 +421,23 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn edit(&mut self, engine: &Engine, incoming: &Incoming, row: JobRow, kind: ChangeKind, boot: Option<&str>) {
+    fn edit(
+        &mut self,
+        engine: &Engine,
+        incoming: &Incoming,
+        row: JobRow,
+        kind: ChangeKind,
+        boot: Option<&str>,
+    ) {
         let now = self.book.now();
         let old = self.triggers(row.id);
         // What fell due until now is the old definition's.
-        for trigger in &old {
-            if self.book.is_live(trigger.id) {
-                self.book.fire(trigger.id, &Input::Tick);
-            }
+        for trigger in old.iter().filter(|t| t.live) {
+            self.book.dispose(trigger.id, &so_far(&row));
         }
         let before = self.before.get(&row.id);
-        let old_spec = before.and_then(|t| serde_json::from_str(t).ok()).and_then(|v| JobSpec::from_json(&v).ok());
+        let old_spec =
+            before.and_then(|t| serde_json::from_str(t).ok()).and_then(|v| JobSpec::from_json(&v).ok());
         let differences: Option<Vec<String>> = None;
         // The definition's `paused` speaks when it changes; in between, pause and resume do.
         let was_paused = old_spec.is_some_and(|s| s.paused);
@@ -503,8 +524,8 @@ impl Apply<'_> {
             .collect();
         for row in gone {
             for mut trigger in self.triggers(row.id) {
-                if self.book.is_live(trigger.id) {
-                    self.book.fire(trigger.id, &Input::Tick);
+                if trigger.live {
+                    self.book.dispose(trigger.id, &so_far(&row));
                     trigger = self.book.triggers[&trigger.id].clone();
                 }
                 trigger.state.next_at = None;
@@ -537,14 +558,15 @@ fn triggers_of(snapshot: &Snapshot, job: JobId) -> Vec<TriggerRow> {
     snapshot.triggers.iter().filter(|t| t.job == job).cloned().collect()
 }
 
+/// What the time since a trigger's cursor was for its job.
+fn so_far(row: &JobRow) -> Input {
+    if row.paused.is_some() { Input::Resumed } else { Input::Tick }
+}
+
 /// Disposes of what fell due until now and takes the job's triggers out of the due set.
 fn pause(book: &mut Book, row: JobRow, triggers: Vec<TriggerRow>, reason: &str) {
-    for trigger in &triggers {
-        if book.is_live(trigger.id) {
-            book.fire(trigger.id, &Input::Tick);
-        }
-    }
-    for trigger in triggers {
+    for trigger in triggers.iter().filter(|t| t.live) {
+        book.dispose(trigger.id, &Input::Tick);
         let mut trigger = book.triggers[&trigger.id].clone();
         trigger.state.next_at = None;
         book.put_trigger(trigger);
@@ -559,13 +581,7 @@ fn resume(book: &mut Book, row: JobRow, triggers: Vec<TriggerRow>, input: Input,
     let row = JobRow { paused: None, ..book.jobs[&row.id].clone() };
     book.put_job(row.clone());
     for trigger in triggers.iter().filter(|t| t.live) {
-        for _ in 0..TICKS_MAX {
-            book.fire(trigger.id, &input);
-            // A bounded firing that has not reached now asks for another.
-            if book.triggers[&trigger.id].state.next_at.is_none_or(|next| next > book.now()) {
-                break;
-            }
-        }
+        book.dispose(trigger.id, &input);
         // Nothing is left to skip; a fixed delay, which has no instants of its own, begins anew.
         book.fire(trigger.id, &Input::Resumed);
     }

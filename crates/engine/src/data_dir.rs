@@ -72,7 +72,8 @@ impl DataDir {
     /// Another process has it, or the file cannot be opened.
     pub fn lock(&self) -> Result<Lock, LockError> {
         let path = self.root.join("lock");
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let open =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let mut file = open.map_err(LockError::Io)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {

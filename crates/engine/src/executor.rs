@@ -45,7 +45,13 @@ impl Account {
 ///
 /// # Errors
 /// The definition asks for something this run does not have, for example a parameter.
-pub fn start(job: &Job, process: &Process, run: &Run, log: PathBuf, account: &Account) -> Result<Start, String> {
+pub fn start(
+    job: &Job,
+    process: &Process,
+    run: &Run,
+    log: PathBuf,
+    account: &Account,
+) -> Result<Start, String> {
     let params = params(run)?;
     let contract = contract(job, run, &params);
     let argv = match &process.command {
@@ -54,7 +60,12 @@ pub fn start(job: &Job, process: &Process, run: &Run, log: PathBuf, account: &Ac
     };
     let mut env: Vec<(String, String)> = Vec::new();
     if process.run_as.is_none() {
-        let own = [("HOME", &account.home), ("USER", &account.name), ("LOGNAME", &account.name), ("SHELL", &account.shell)];
+        let own = [
+            ("HOME", &account.home),
+            ("USER", &account.name),
+            ("LOGNAME", &account.name),
+            ("SHELL", &account.shell),
+        ];
         env.extend(own.map(|(k, v)| (k.to_owned(), v.clone())));
     }
     env.push(("PATH".into(), PATH.into()));
@@ -63,7 +74,10 @@ pub fn start(job: &Job, process: &Process, run: &Run, log: PathBuf, account: &Ac
     env.extend(process.env.iter().cloned());
     env.extend(contract);
     for (name, value) in &params {
-        env.push((template::variable(&format!("params.{name}")).unwrap_or_else(|| format!("PUNCTUAL_PARAM_{name}")), text(value)));
+        env.push((
+            template::variable(&format!("params.{name}")).unwrap_or_else(|| format!("PUNCTUAL_PARAM_{name}")),
+            text(value),
+        ));
     }
     let working_directory = match (&process.working_directory, &process.run_as) {
         (Some(directory), _) => Some(directory.clone()),
@@ -85,7 +99,13 @@ pub fn start(job: &Job, process: &Process, run: &Run, log: PathBuf, account: &Ac
 }
 
 /// The attempt that ended, as the history keeps it. `due` is when it was due to start.
-pub fn attempt(ended: &Ended, number: u32, node: NodeId, due: Timestamp, timeout: Option<Duration>) -> Attempt {
+pub fn attempt(
+    ended: &Ended,
+    number: u32,
+    node: NodeId,
+    due: Timestamp,
+    timeout: Option<Duration>,
+) -> Attempt {
     let started = ended.started_us.map(Timestamp::from_micros);
     let outcome = match (&ended.spawn_error, ended.told, ended.code) {
         (Some(_), ..) => Outcome::SpawnFailed,
@@ -162,7 +182,10 @@ fn contract(job: &Job, run: &Run, params: &Map<String, Value>) -> Vec<(String, S
 
 /// The zone whose clock the run's trigger reads; UTC where none does.
 fn zone(job: &Job, run: &Run) -> Arc<Zone> {
-    let own = job.triggers.iter().filter(|t| run.key.strip_prefix(&t.name).is_some_and(|rest| rest.starts_with(':')));
+    let own = job
+        .triggers
+        .iter()
+        .filter(|t| run.key.strip_prefix(&t.name).is_some_and(|rest| rest.starts_with(':')));
     let zones = own.chain(&job.triggers).filter_map(|t| match &t.when {
         When::Time(TimeRule { schedule: Schedule::Cron(cron), .. }) => Some(cron.zone.clone()),
         _ => None,
@@ -177,7 +200,11 @@ fn nominal_date(job: &Job, run: &Run) -> String {
 }
 
 /// Fills the templates of an argument. The value stays one argument, whatever is in it.
-fn fill(argument: &str, contract: &[(String, String)], params: &Map<String, Value>) -> Result<String, String> {
+fn fill(
+    argument: &str,
+    contract: &[(String, String)],
+    params: &Map<String, Value>,
+) -> Result<String, String> {
     let value = |name: &str| match name.strip_prefix("params.") {
         Some(param) => params.get(param).map(text),
         None => {

@@ -8,7 +8,8 @@ use crate::book::{Book, Effects};
 use crate::error::EngineError;
 use crate::executor;
 use crate::shared::Engine;
-use crate::supervisor::protocol::{Ended, Report};
+use crate::supervisor::journal::Start;
+use crate::supervisor::protocol::{AttemptId, Ended, Report};
 use punctual_core::attempt::Attempt;
 use punctual_core::fire::Input;
 use punctual_core::id::{Fence, NodeId, RunId};
@@ -82,15 +83,22 @@ impl Node {
         !self.ended.is_empty()
     }
 
-    /// Writes down that the runs of earlier nodes are lost. Their processes must be known to be dead.
+    /// Writes down that the runs of earlier nodes are lost. Their processes must be known to be dead; `starts` are
+    /// those that are known to have started.
     ///
     /// # Errors
     /// The store could not do it.
-    pub async fn recover_once(&mut self) -> Result<Vec<Run>, EngineError> {
+    pub async fn recover_once(
+        &mut self,
+        starts: &[Start],
+        executor: &mut dyn Executor,
+    ) -> Result<Vec<Run>, EngineError> {
         let mut ask = self.ask();
         ask.leased_by_others_than = Some(self.id);
         let me = self.id;
-        let (lost, ..) = self
+        let starts: BTreeMap<AttemptId, Timestamp> =
+            starts.iter().map(|s| (s.attempt.clone(), Timestamp::from_micros(s.at_us))).collect();
+        let (lost, effects, done) = self
             .write(ask, move |book, snapshot| {
                 let mut lost = Vec::new();
                 for run in &snapshot.runs {
@@ -98,7 +106,8 @@ impl Node {
                     if lease.owner == me {
                         continue;
                     }
-                    let attempt = executor::lost(run, lease.owner, lease.started, book.now());
+                    let started = starts.get(&executor::attempt_id(run)).copied();
+                    let attempt = executor::lost(run, lease.owner, started, book.now());
                     if book.event(run.id, RunEvent::Ended { fence: lease.fence, attempt }) {
                         lost.push(run.clone());
                     }
@@ -106,6 +115,7 @@ impl Node {
                 Ok(lost)
             })
             .await?;
+        self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
         Ok(lost)
     }
 
@@ -142,6 +152,7 @@ impl Node {
         for key in settled {
             self.ended.remove(&key);
             self.running.remove(&key.0);
+            self.engine.forget_start(key.0);
         }
         let mut cycled = Cycled { finished: effects.finished.len(), ..Cycled::default() };
         self.carry_out(&effects, &done.taken, executor, &mut cycled);
@@ -169,12 +180,19 @@ impl Node {
         for key in settled {
             self.ended.remove(&key);
             self.running.remove(&key.0);
+            self.engine.forget_start(key.0);
         }
         self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
         Ok(())
     }
 
-    fn carry_out(&mut self, effects: &Effects, taken: &[RunId], executor: &mut dyn Executor, cycled: &mut Cycled) {
+    fn carry_out(
+        &mut self,
+        effects: &Effects,
+        taken: &[RunId],
+        executor: &mut dyn Executor,
+        cycled: &mut Cycled,
+    ) {
         for run in effects.leased.iter().filter(|r| !taken.contains(&r.id)) {
             let Some(job) = self.engine.definitions().job(run.job, run.revision) else { continue };
             self.running.insert(run.id, Running { run: run.clone(), job: job.clone(), started: None });
@@ -224,7 +242,9 @@ impl Node {
                 if let Ok(id) = attempt.run.parse()
                     && let Some(running) = self.running.get_mut(&id)
                 {
-                    running.started = Some(Timestamp::from_micros(*at_us));
+                    let at = Timestamp::from_micros(*at_us);
+                    running.started = Some(at);
+                    self.engine.note_start(id, running.run.fence, at);
                 }
             }
             Report::Ended(ended) => self.ended(ended),

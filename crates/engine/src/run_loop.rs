@@ -91,14 +91,17 @@ impl Daemon {
         };
         let mut node = Node::new(engine.clone(), id, options.slots, options.shadow);
         let leased = block_on(leased_runs(&engine)).map_err(|e| e.to_string())?;
-        journal::kill_survivors(&engine.data().journal(), &leased)?;
+        let starts = journal::read(&engine.data().journal());
+        journal::kill_survivors(&starts, &leased)?;
         hands.start_supervisor(&lock).map_err(|e| format!("the supervisor cannot be started: {e}"))?;
         let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
         let since = engine.clock().now();
         let row = NodeRow { id, host, since, cycle: 0 };
         block_on(engine.store().register_node(row)).map_err(|e| e.to_string())?;
-        for run in block_on(node.recover_once()).map_err(|e| e.to_string())? {
-            hands.observer.remark(&format!("run {} was under way when the last daemon ended; it is lost", run.id));
+        for run in block_on(node.recover_once(&starts, &mut hands)).map_err(|e| e.to_string())? {
+            hands
+                .observer
+                .remark(&format!("run {} was under way when the last daemon ended; it is lost", run.id));
         }
         let facts = DaemonFacts { node: id.to_string(), shadow: options.shadow, owner: options.owner };
         engine.set_daemon(facts);
@@ -126,7 +129,9 @@ impl Daemon {
                 }
             };
             if !self.node.has_ended() {
-                self.timer.wait(wake, self.engine.inbox().event()).map_err(|e| format!("the timer failed: {e}"))?;
+                self.timer
+                    .wait(wake, self.engine.inbox().event())
+                    .map_err(|e| format!("the timer failed: {e}"))?;
             }
         }
     }
@@ -163,7 +168,8 @@ impl Daemon {
         let Some(gone) = self.hands.supervisor.take() else { return };
         gone.wait();
         self.hands.observer.remark("the supervisor ended; its attempts are killed and recorded as lost");
-        match journal::kill_survivors(&self.engine.data().journal(), &self.node.running()) {
+        let starts = journal::read(&self.engine.data().journal());
+        match journal::kill_survivors(&starts, &self.node.running()) {
             Ok(()) => self.node.lose_all(),
             Err(error) => self.hands.observer.remark(&error),
         }
@@ -186,12 +192,16 @@ impl Daemon {
             }
             let left = limit.until_from(Monotonic::now());
             if left.is_zero() {
-                self.hands.observer.remark("some attempts did not end in time; the next start records them as lost");
+                self.hands
+                    .observer
+                    .remark("some attempts did not end in time; the next start records them as lost");
                 break;
             }
             if self.node.busy() > 0 && !self.node.has_ended() {
                 let wake = self.engine.clock().now().saturating_add(left.min(RETRY));
-                self.timer.wait(wake, self.engine.inbox().event()).map_err(|e| format!("the timer failed: {e}"))?;
+                self.timer
+                    .wait(wake, self.engine.inbox().event())
+                    .map_err(|e| format!("the timer failed: {e}"))?;
             }
             for message in self.engine.inbox().take() {
                 match message {
@@ -212,9 +222,9 @@ impl Daemon {
     fn check(&mut self, error: &EngineError) -> Result<(), String> {
         self.hands.observer.remark(&format!("a cycle failed and is repeated: {error}"));
         match error {
-            EngineError::Store(StoreError::Io(_) | StoreError::Corrupt(_) | StoreError::Closed | StoreError::Version(_)) => {
-                Err(error.to_string())
-            }
+            EngineError::Store(
+                StoreError::Io(_) | StoreError::Corrupt(_) | StoreError::Closed | StoreError::Version(_),
+            ) => Err(error.to_string()),
             _ => Ok(()),
         }
     }
@@ -268,7 +278,8 @@ impl Executor for Hands {
         if let (true, Action::Run(process)) = (badly, &job.on_failure) {
             let process = Process { stdin: Some(self.observer.notice(job, run)), ..process.clone() };
             if let Err(error) = self.request(job, &process, run, "-notify") {
-                self.observer.remark(&format!("the notification of run {} could not be started: {error}", run.id));
+                self.observer
+                    .remark(&format!("the notification of run {} could not be started: {error}", run.id));
             }
         }
     }

@@ -6,12 +6,14 @@ use crate::data_dir::DataDir;
 use crate::definitions::Definitions;
 use crate::error::EngineError;
 use crate::inbox::{Inbox, Message};
-use punctual_core::id::{JobId, Revision};
+use punctual_core::id::{Fence, JobId, Revision, RunId};
 use punctual_core::job::{Action, Job};
+use punctual_core::run::{Run, RunState};
 use punctual_core::spec::JobSpec;
+use punctual_core::time::Timestamp;
 use punctual_core::zone::ZoneTable;
 use punctual_store::{Ask, Decision, Done, Snapshot, Store, StoreError};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -34,6 +36,8 @@ struct Inner {
     data: DataDir,
     inbox: Inbox,
     daemon: RwLock<Option<DaemonFacts>>,
+    /// When attempts under way started; the store learns it with their end.
+    started: Mutex<BTreeMap<RunId, (Fence, Timestamp)>>,
 }
 
 /// What is said of a running daemon.
@@ -51,8 +55,16 @@ impl Engine {
     /// An engine over an open store.
     pub fn new(store: Store, zones: ZoneTable, clock: Clock, data: DataDir) -> Self {
         let definitions = RwLock::new(Arc::new(Definitions::default()));
-        let inner =
-            Inner { store, definitions, clock, zones, data, inbox: Inbox::new(), daemon: RwLock::new(None) };
+        let inner = Inner {
+            store,
+            definitions,
+            clock,
+            zones,
+            data,
+            inbox: Inbox::new(),
+            daemon: RwLock::new(None),
+            started: Mutex::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -89,6 +101,28 @@ impl Engine {
     /// Says that this process is a daemon.
     pub fn set_daemon(&self, facts: DaemonFacts) {
         *self.inner.daemon.write().expect("no holder of this lock panics") = Some(facts);
+    }
+
+    /// Notes that the attempt under a lease has started.
+    pub fn note_start(&self, run: RunId, fence: Fence, at: Timestamp) {
+        self.inner.started.lock().expect("no holder of this lock panics").insert(run, (fence, at));
+    }
+
+    /// Forgets a start once its end is recorded.
+    pub fn forget_start(&self, run: RunId) {
+        self.inner.started.lock().expect("no holder of this lock panics").remove(&run);
+    }
+
+    /// The run with the start of its present attempt, where that is known.
+    pub fn with_start(&self, mut run: Run) -> Run {
+        if let RunState::Leased(lease) = &mut run.state
+            && let Some((fence, at)) =
+                self.inner.started.lock().expect("no holder of this lock panics").get(&run.id)
+            && *fence == lease.fence
+        {
+            lease.started = Some(*at);
+        }
+        run
     }
 
     /// The compiled definitions at hand.
@@ -165,7 +199,9 @@ impl Engine {
             let done = self.store().transact(ask.clone(), STORE_DEADLINE, decide).await;
             let answer = answer.lock().expect("no holder of this lock panics").take();
             let done = match (done, &answer) {
-                (Err(StoreError::CommitUnknown(why)), Some((_, effects))) => self.resolve(ask, effects, why).await?,
+                (Err(StoreError::CommitUnknown(why)), Some((_, effects))) => {
+                    self.resolve(ask, effects, why).await?
+                }
                 (done, _) => done?,
             };
             let (result, effects) = answer.ok_or(EngineError::Store(StoreError::Closed))?;
@@ -178,7 +214,9 @@ impl Engine {
             self.load(&effects.missing).await?;
             ask.jobs.extend(&effects.unread);
         }
-        Err(EngineError::Store(StoreError::Corrupt("definitions or triggers that runs refer to are missing".into())))
+        Err(EngineError::Store(StoreError::Corrupt(
+            "definitions or triggers that runs refer to are missing".into(),
+        )))
     }
 
     /// A commit's answer was not seen: the node's cycle tells whether it applied, and the runs themselves which of

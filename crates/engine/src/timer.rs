@@ -31,7 +31,8 @@ impl Timer {
     /// The kernel refused to wait.
     pub fn wait(&self, at: Timestamp, event: BorrowedFd<'_>) -> io::Result<()> {
         let micros = at.as_micros().max(1);
-        let it_value = Timespec { tv_sec: micros.div_euclid(1_000_000), tv_nsec: micros.rem_euclid(1_000_000) * 1000 };
+        let it_value =
+            Timespec { tv_sec: micros.div_euclid(1_000_000), tv_nsec: micros.rem_euclid(1_000_000) * 1000 };
         let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
         let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
         timerfd_settime(&self.fd, flags, &Itimerspec { it_interval, it_value })?;

@@ -206,7 +206,7 @@ impl Engine {
             trigger: run.trigger.and_then(|t| triggers.get(&t).cloned()),
             run,
         };
-        Ok(runs.into_iter().map(view).collect())
+        Ok(runs.into_iter().map(|run| view(self.with_start(run))).collect())
     }
 
     async fn job_id(&self, name: &str) -> Result<JobId, EngineError> {
@@ -233,11 +233,20 @@ impl Engine {
         for run in record.runs {
             let Some(trigger) = run.trigger else { continue };
             let (disposition, reason) = match run.state {
-                RunState::Finished { verdict: Verdict::Expired, reason, .. } => (Disposition::Expired, reason),
+                RunState::Finished { verdict: Verdict::Expired, reason, .. } => {
+                    (Disposition::Expired, reason)
+                }
                 _ => (Disposition::Run, None),
             };
             let (nominal, revision) = (run.nominal, run.revision);
-            ticks.push(Tick { nominal, disposition, reason, run: Some(run.id), trigger: name_of(trigger), revision });
+            ticks.push(Tick {
+                nominal,
+                disposition,
+                reason,
+                run: Some(run.id),
+                trigger: name_of(trigger),
+                revision,
+            });
         }
         for skip in record.skips {
             let times = skip.range.times().filter(|t| *t >= from && *t < to);
@@ -269,7 +278,9 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let job = self.definition(row.id, row.revision).await?;
         for trigger in triggers.iter().filter(|t| t.job == row.id && t.live) {
-            let Some(When::Time(rule)) = job.triggers.iter().find(|t| t.name == trigger.name).map(|t| &t.when) else {
+            let Some(When::Time(rule)) =
+                job.triggers.iter().find(|t| t.name == trigger.name).map(|t| &t.when)
+            else {
                 continue;
             };
             let before = Timestamp::from_micros(from.as_micros() - 1);
@@ -300,12 +311,18 @@ impl Engine {
     ///
     /// # Errors
     /// There is no such job, or the store cannot be read.
-    pub async fn next(&self, name: &str, after: Timestamp, count: usize) -> Result<Vec<(Timestamp, String)>, EngineError> {
+    pub async fn next(
+        &self,
+        name: &str,
+        after: Timestamp,
+        count: usize,
+    ) -> Result<Vec<(Timestamp, String)>, EngineError> {
         let view = self.job(name).await?;
         let job = self.definition(view.row.id, view.row.revision).await?;
         let mut times = Vec::new();
         for row in &view.triggers {
-            let Some(When::Time(rule)) = job.triggers.iter().find(|t| t.name == row.name).map(|t| &t.when) else {
+            let Some(When::Time(rule)) = job.triggers.iter().find(|t| t.name == row.name).map(|t| &t.when)
+            else {
                 continue;
             };
             if fire::is_delay(rule) {
@@ -333,7 +350,9 @@ impl Engine {
             return Ok(found);
         }
         self.load(&BTreeSet::from([(job, revision)])).await?;
-        self.definitions().job(job, revision).ok_or_else(|| EngineError::NoJob { name: String::new(), nearest: None })
+        self.definitions()
+            .job(job, revision)
+            .ok_or_else(|| EngineError::NoJob { name: String::new(), nearest: None })
     }
 
     /// How the engine stands.
@@ -377,18 +396,25 @@ impl Engine {
     async fn why_job(&self, name: &str) -> Result<Why, EngineError> {
         let view = self.job(name).await?;
         let now = self.clock().now();
-        let unfinished = RunFilter { job: Some(view.row.id), unfinished: true, limit: 100, ..RunFilter::default() };
+        let unfinished =
+            RunFilter { job: Some(view.row.id), unfinished: true, limit: 100, ..RunFilter::default() };
         let current = self.runs(unfinished).await?.into_iter().find(|r| !r.run.is_finished());
         let mut why = match (&view.row.paused, &current, view.next) {
             (Some(pause), ..) => Why {
-                answer: format!("{name} does not fire: it has been paused since {} ({})", pause.since, pause.reason),
+                answer: format!(
+                    "{name} does not fire: it has been paused since {} ({})",
+                    pause.since, pause.reason
+                ),
                 reason: Some(Reason::Paused),
                 rule: Some(format!("punctual resume {name} lets it fire again")),
                 ..Why::default()
             },
             (None, Some(run), _) => self.why_run(run).await?,
             (None, None, Some(next)) => Why {
-                answer: format!("{name} is not running; it runs next at {next}, {} from now", length(next.since(now))),
+                answer: format!(
+                    "{name} is not running; it runs next at {next}, {} from now",
+                    length(next.since(now))
+                ),
                 ..Why::default()
             },
             (None, None, None) => Why {
@@ -398,7 +424,9 @@ impl Engine {
             },
         };
         why.next = view.next;
-        why.facts.extend(view.spec.triggers.iter().map(|t| format!("trigger {}: {}", t.identity(), rule_text(&t.rule))));
+        why.facts.extend(
+            view.spec.triggers.iter().map(|t| format!("trigger {}: {}", t.identity(), rule_text(&t.rule))),
+        );
         if view.row.failures > 0 {
             why.facts.push(format!("its last {} runs ended badly", view.row.failures));
         }
@@ -436,11 +464,18 @@ impl Engine {
             }
             RunState::Held(Hold::Lost) => {
                 why.rule = Some("onLost: hold".into());
-                format!("run {} of {name} lost its daemon and waits for a person: cancel it, or retry it", run.id)
+                format!(
+                    "run {} of {name} lost its daemon and waits for a person: cancel it, or retry it",
+                    run.id
+                )
             }
             RunState::Leased(lease) => {
                 let since = lease.started.unwrap_or(lease.since);
-                format!("run {} of {name} has been running since {since}, for {}", run.id, length(now.since(since)))
+                format!(
+                    "run {} of {name} has been running since {since}, for {}",
+                    run.id,
+                    length(now.since(since))
+                )
             }
             RunState::Finished { reason, .. } => {
                 why.reason = *reason;
@@ -448,7 +483,9 @@ impl Engine {
                 format!("run {} of {name} {}", run.id, told(run))
             }
         };
-        if why.rule.is_none() && run.attempts.last().is_some_and(|a| a.outcome == punctual_core::attempt::Outcome::Timeout) {
+        if why.rule.is_none()
+            && run.attempts.last().is_some_and(|a| a.outcome == punctual_core::attempt::Outcome::Timeout)
+        {
             why.rule = job.timeout.map(|t| format!("timeout: {}", length(t)));
         }
         why.facts.push(match &view.trigger {
@@ -472,7 +509,8 @@ impl Engine {
             why.facts.push(line);
         }
         let (_, triggers) = self.store().jobs().await?;
-        why.next = triggers.iter().filter(|t| t.job == run.job && t.live).filter_map(|t| t.state.next_at).min();
+        why.next =
+            triggers.iter().filter(|t| t.job == run.job && t.live).filter_map(|t| t.state.next_at).min();
         Ok(why)
     }
 
@@ -482,11 +520,8 @@ impl Engine {
         let view = self.jobs().await?.into_iter().find(|j| j.row.name == name);
         let next = view.as_ref().and_then(|v| v.next);
         let Some(tick) = ticks.first() else {
-            let mut why = Why {
-                answer: format!("{name} has no nominal time at {at}"),
-                next,
-                ..Why::default()
-            };
+            let mut why =
+                Why { answer: format!("{name} has no nominal time at {at}"), next, ..Why::default() };
             if let Some(view) = view {
                 let job = self.definition(view.row.id, view.row.revision).await?;
                 for trigger in &job.triggers {
@@ -514,9 +549,16 @@ impl Engine {
                 format!("{name} missed {}, and a newer occurrence ran in its place", tick.nominal)
             }
             (disposition, Some(reason)) => {
-                format!("{name} did not run for {}: {} ({})", tick.nominal, disposition.as_str(), reason.as_str())
+                format!(
+                    "{name} did not run for {}: {} ({})",
+                    tick.nominal,
+                    disposition.as_str(),
+                    reason.as_str()
+                )
             }
-            (disposition, None) => format!("{name} did not run for {}: {}", tick.nominal, disposition.as_str()),
+            (disposition, None) => {
+                format!("{name} did not run for {}: {}", tick.nominal, disposition.as_str())
+            }
         };
         let rule = match tick.disposition {
             Disposition::Coalesced => Some("catchUp: latest".into()),
@@ -540,8 +582,12 @@ fn read_spec(row: &RevisionRow) -> Result<JobSpec, EngineError> {
 pub fn rule_text(rule: &RuleSpec) -> String {
     match rule {
         RuleSpec::Cron { expression, time_zone, .. } => format!("{expression} ({time_zone})"),
-        RuleSpec::Every { interval, pace: Pace::FixedRate, .. } => format!("every {}", format_duration(*interval)),
-        RuleSpec::Every { interval, .. } => format!("{} after the last run's end", format_duration(*interval)),
+        RuleSpec::Every { interval, pace: Pace::FixedRate, .. } => {
+            format!("every {}", format_duration(*interval))
+        }
+        RuleSpec::Every { interval, .. } => {
+            format!("{} after the last run's end", format_duration(*interval))
+        }
         RuleSpec::At(at) => format!("at {at}"),
         RuleSpec::Boot => "@reboot".into(),
         RuleSpec::After { job, .. } => format!("after {job}"),
@@ -559,7 +605,9 @@ fn told(run: &Run) -> String {
         Verdict::Cancelled => format!("was cancelled at {at}"),
         Verdict::Lost => format!("was lost with its daemon, found at {at}"),
         Verdict::Expired => format!("expired at {at}{because}"),
-        Verdict::Shadow => format!("would have started at {at}; the daemon runs in shadow and starts nothing"),
+        Verdict::Shadow => {
+            format!("would have started at {at}; the daemon runs in shadow and starts nothing")
+        }
     }
 }
 
@@ -594,6 +642,7 @@ fn overlap(job: &Job) -> &'static str {
 
 fn length(duration: Duration) -> String {
     // Below a second the digits would say more than anybody asks.
-    let rounded = if duration >= Duration::from_secs(1) { Duration::from_secs(duration.as_secs()) } else { duration };
+    let rounded =
+        if duration >= Duration::from_secs(1) { Duration::from_secs(duration.as_secs()) } else { duration };
     format_duration(Duration::from_millis(u64::try_from(rounded.as_millis()).unwrap_or(u64::MAX)))
 }

@@ -150,7 +150,8 @@ fn a_start_deadline_expires_what_waits_for_a_slot() {
 #[test]
 fn slots_bound_what_runs_at_once_and_the_next_starts_when_one_is_free() {
     let mut world = World::with_slots(2);
-    let jobs: Vec<String> = (0..5).map(|n| format!("{{name: j{n}, schedule: '1 9 * * *', run: ['true']}}")).collect();
+    let jobs: Vec<String> =
+        (0..5).map(|n| format!("{{name: j{n}, schedule: '1 9 * * *', run: ['true']}}")).collect();
     world.apply(&format!("jobs: [{}]", jobs.join(", ")));
     world.live(60);
     assert_eq!(world.hands.started.len(), 2);
@@ -269,14 +270,19 @@ fn a_job_of_served_definitions_cannot_be_applied_from_elsewhere() {
 fn one_key_makes_one_run() {
     let mut world = World::new();
     world.apply("job: {name: a, schedule: '0 0 1 1 *', run: ['true']}");
-    let submit = |world: &World| block_on(world.engine.submit("a", Some("k".into()), Map::new())).expect("submits");
+    let submit =
+        |world: &World| block_on(world.engine.submit("a", Some("k".into()), Map::new())).expect("submits");
     let first = submit(&world);
     assert!(!first.existing);
     world.advance(Duration::from_secs(1));
     assert_eq!((submit(&world).run, submit(&world).existing), (first.run, true));
     world.end(0);
     world.live(1);
-    assert_eq!((submit(&world).run, submit(&world).existing), (first.run, true), "the end does not forget the key");
+    assert_eq!(
+        (submit(&world).run, submit(&world).existing),
+        (first.run, true),
+        "the end does not forget the key"
+    );
     assert_eq!(world.runs().len(), 1);
 }
 
@@ -433,4 +439,16 @@ fn why_names_the_disposition_of_an_instant_and_the_rule_behind_it() {
     assert_eq!(skipped.next, Some(at(180)));
     assert!(why(at(60)).answer.contains("running since"), "{}", why(at(60)).answer);
     assert!(why(at(61)).answer.contains("no nominal time"), "{}", why(at(61)).answer);
+}
+
+#[test]
+fn an_edit_of_a_paused_job_accounts_for_the_pause_until_then() {
+    let mut world = World::new();
+    world.apply(MINUTELY);
+    block_on(world.engine.pause("a", "maintenance")).expect("pauses");
+    world.advance(Duration::from_secs(60));
+    world.apply("job: {name: a, schedule: '* * * * *', run: ['false']}");
+    block_on(world.engine.resume("a", false)).expect("resumes");
+    world.live(60);
+    assert_eq!(world.told("a"), ["60 skipped paused", "120 run"]);
 }

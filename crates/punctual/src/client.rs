@@ -50,8 +50,6 @@ pub struct Client {
 enum Transport {
     Socket(PathBuf),
     Local(Box<Local>),
-    #[cfg(test)]
-    Router(axum::Router),
 }
 
 /// What came back, whatever its status.
@@ -100,18 +98,24 @@ impl Client {
         Self::open_at(&directory)
     }
 
-    fn open_at(directory: &Path) -> Result<Self, Failure> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|why| broken(&why))?;
-        let transport = find(directory)?;
-        Ok(Self { runtime, transport, now: Cell::new(Timestamp::EPOCH) })
+    /// Finds the daemon of the data directory; the store is left alone.
+    ///
+    /// # Errors
+    /// No daemon answers.
+    pub fn daemon(data: &Data) -> Result<Self, Failure> {
+        let socket = data.directory().join(SOCKET_NAME);
+        connect_unix(&socket).map_err(|why| no_answer(&why.to_string()))?;
+        Self::over(Transport::Socket(socket))
     }
 
-    /// A client of a router in this process.
-    #[cfg(test)]
-    pub fn of(router: axum::Router) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        Self { runtime, transport: Transport::Router(router), now: Cell::new(Timestamp::EPOCH) }
+    fn open_at(directory: &Path) -> Result<Self, Failure> {
+        Self::over(find(directory, TRIES_MAX)?)
+    }
+
+    fn over(transport: Transport) -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|why| broken(&why))?;
+        Ok(Self { runtime, transport, now: Cell::new(Timestamp::EPOCH) })
     }
 
     /// Whether a daemon answers.
@@ -174,8 +178,6 @@ impl Transport {
     async fn send(&self, request: Request<Body>) -> Result<Reply, Failure> {
         match self {
             Self::Local(local) => collect(ask(&local.router, request).await).await,
-            #[cfg(test)]
-            Self::Router(router) => collect(ask(router, request).await).await,
             Self::Socket(path) => {
                 let stream = connect_unix(path).and_then(|stream| {
                     stream.set_nonblocking(true)?;
@@ -210,9 +212,9 @@ where
 
 /// The daemon's socket if it answers, else the store if its lock is free. Between the two another process may be
 /// starting or ending, so both are tried for a while.
-fn find(directory: &Path) -> Result<Transport, Failure> {
+fn find(directory: &Path, tries_max: u32) -> Result<Transport, Failure> {
     let socket = directory.join(SOCKET_NAME);
-    for _ in 0..TRIES_MAX {
+    for _ in 0..tries_max {
         match connect_unix(&socket) {
             Ok(_) => return Ok(Transport::Socket(socket)),
             Err(why) if why.kind() == ErrorKind::PermissionDenied => {
@@ -261,7 +263,7 @@ fn refusal(reply: &Reply) -> Failure {
         _ => NO,
     };
     match document::<ErrorDto>(&reply.body) {
-        Ok(ErrorDto { error }) => Failure { error, exit },
+        Ok(ErrorDto { error }) => Failure { error, exit, told: None },
         Err(failure) => failure,
     }
 }
@@ -301,6 +303,10 @@ fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seed::{self, Scratch};
+    use punctual_server::dto::JobDto;
+    use punctual_server::listen::serve_unix;
+    use punctual_server::router::router;
 
     #[test]
     fn whatever_a_name_holds_it_stays_one_segment() {
@@ -310,5 +316,58 @@ mod tests {
             query("/v1/runs", &[("job", Some("a&b")), ("since", None), ("limit", Some("3"))]),
             "/v1/runs?job=a%26b&limit=3"
         );
+    }
+
+    /// The directory of a test, and the argument that names it.
+    fn scratch(name: &str) -> (Scratch, Data) {
+        let scratch = Scratch::new(&format!("client-{name}"));
+        let data = Data::at(scratch.path());
+        (scratch, data)
+    }
+
+    #[test]
+    fn a_daemon_is_asked_over_its_socket() {
+        let (scratch, data) = scratch("socket");
+        let engine = seed::engine(&scratch);
+        let _lock = engine.data().lock().expect("nobody has it");
+        let _listening = serve_unix(&engine.data().socket(), router(engine.clone())).expect("served");
+        let client = Client::open(&data).unwrap_or_else(|failure| panic!("{failure:?}"));
+        assert!(client.has_daemon());
+        let jobs: Vec<JobDto> = client.get("/v1/jobs").expect("answered");
+        assert_eq!((jobs[0].name.as_str(), client.now()), ("backup", seed::NOW));
+        let unknown = client.get::<JobDto>("/v1/jobs/bakcup").expect_err("no such job");
+        assert_eq!((unknown.exit, unknown.error.code.as_str()), (NOT_FOUND, "RUN001"));
+        let body = serde_json::json!({"reason": "disk"});
+        let paused: JobDto = client.post("/v1/jobs/backup/pause", &body).expect("paused");
+        assert_eq!(paused.paused.map(|p| p.reason).as_deref(), Some("disk"));
+        let again = client.post::<JobDto>("/v1/jobs/backup/pause", &body).expect_err("paused already");
+        assert_eq!(again.exit, NO);
+        assert!(Client::daemon(&data).is_ok());
+    }
+
+    #[test]
+    fn without_a_daemon_the_store_is_opened_and_let_go() {
+        let (scratch, data) = scratch("local");
+        drop(
+            std::os::unix::net::UnixListener::bind(scratch.path().join(SOCKET_NAME)).expect("a stale socket"),
+        );
+        for _ in 0..2 {
+            let client = Client::open(&data).unwrap_or_else(|failure| panic!("{failure:?}"));
+            assert!(!client.has_daemon());
+            assert_eq!(client.get::<Vec<JobDto>>("/v1/jobs").expect("answered"), []);
+        }
+        assert!(Client::daemon(&data).is_err());
+    }
+
+    #[test]
+    fn a_directory_in_use_by_who_does_not_answer_is_an_error() {
+        let (scratch, _) = scratch("silent");
+        let data = punctual_engine::data_dir::DataDir::open(scratch.path()).expect("made");
+        let _lock = data.lock().expect("nobody has it");
+        let failure = find(scratch.path(), 2).err().expect("nobody answers");
+        assert_eq!((failure.exit, failure.error.code.as_str()), (UNAVAILABLE, "API001"));
+        let missing =
+            Client::open(&Data::at(&scratch.path().join("missing"))).err().expect("no such directory");
+        assert_eq!((missing.exit, missing.error.code.as_str()), (UNAVAILABLE, "API014"));
     }
 }

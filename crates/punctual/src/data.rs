@@ -12,6 +12,12 @@ pub struct Data {
 }
 
 impl Data {
+    /// That directory.
+    #[cfg(test)]
+    pub fn at(directory: &std::path::Path) -> Self {
+        Self { data: Some(directory.to_owned()) }
+    }
+
     /// What was asked for, or the default.
     pub fn directory(&self) -> PathBuf {
         let set = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);

@@ -1,13 +1,12 @@
 //! Files of definitions: found, read and loaded, and what is to be told about them.
 
-use punctual_core::error::{Code, Diagnostic, Origin, Severity};
-use punctual_core::spec::{self, Context, Definitions, FILE_BYTES_MAX, Source};
+use punctual_core::error::{Diagnostic, Origin, Severity};
+use punctual_core::spec::{self, Context, Definitions, FILE_BYTES_MAX, NOT_TEXT, Source};
 use punctual_core::zone::ZoneTable;
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-const UNREADABLE: Code = Code("DEF001");
 /// Files in one directory; more are not read.
 const FILES_MAX: usize = 10_000;
 
@@ -68,7 +67,7 @@ pub fn read(paths: &[PathBuf]) -> (Vec<Source>, Vec<Diagnostic>) {
 /// The files of a directory that hold definitions, by name. Hidden ones, and directories in it, are left out.
 fn list(directory: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     let unreadable = |why: std::io::Error| {
-        Diagnostic::error(UNREADABLE, format!("the directory {directory:?} cannot be read"))
+        Diagnostic::error(NOT_TEXT, format!("the directory {directory:?} cannot be read"))
             .detail(why.to_string())
     };
     let mut files = Vec::new();
@@ -84,7 +83,7 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     }
     if files.len() > FILES_MAX {
         let message = format!("{directory:?} holds {} files, more than {FILES_MAX}", files.len());
-        return Err(Diagnostic::error(UNREADABLE, message).hint("join them; one file may hold many jobs"));
+        return Err(Diagnostic::error(NOT_TEXT, message).hint("join them; one file may hold many jobs"));
     }
     files.sort();
     Ok(files)
@@ -97,7 +96,7 @@ fn read_file(path: &Path) -> Result<Source, Diagnostic> {
     };
     let bytes = bytes.map_err(|why| {
         let diagnostic =
-            Diagnostic::error(UNREADABLE, format!("{name:?} cannot be read")).detail(why.to_string());
+            Diagnostic::error(NOT_TEXT, format!("{name:?} cannot be read")).detail(why.to_string());
         match why.kind() {
             std::io::ErrorKind::NotFound => {
                 diagnostic.hint("is the path right? `punctual init` writes a first file")

@@ -26,6 +26,8 @@ pub struct Failure {
     pub error: ErrorBodyDto,
     /// What the process exits with.
     pub exit: u8,
+    /// What a person is told instead, where there is more to tell: a position, the line.
+    pub told: Option<String>,
 }
 
 impl Failure {
@@ -33,7 +35,7 @@ impl Failure {
     pub fn new(exit: u8, diagnostic: Diagnostic) -> Self {
         let Diagnostic { code, message, detail, hint, .. } = diagnostic;
         let message = detail.into_iter().fold(message, |text, detail| format!("{text}: {detail}"));
-        Self { error: ErrorBodyDto { code: code.to_string(), message, hint }, exit }
+        Self { error: ErrorBodyDto { code: code.to_string(), message, hint }, exit, told: None }
     }
 
     /// The same failure with another exit code.
@@ -43,6 +45,9 @@ impl Failure {
     }
 
     fn text(&self) -> String {
+        if let Some(told) = &self.told {
+            return format!("{told}\n");
+        }
         let ErrorBodyDto { code, message, hint } = &self.error;
         let hint = hint.iter().map(|hint| format!("\n  = hint: {hint}")).collect::<String>();
         format!("error[{code}]: {message}{hint}\n")

@@ -8,9 +8,16 @@ mod export;
 mod failure;
 mod import;
 mod local;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+#[path = "../../server/tests/support/seed.rs"]
+#[allow(dead_code, reason = "each test takes what it needs")]
+mod seed;
 mod table;
 mod terminal;
 mod when;
+mod zoned;
 
 use clap::{Parser, Subcommand};
 use data::Data;
@@ -42,6 +49,7 @@ enum Command {
     Supervise(commands::hidden::Supervise),
     #[command(name = "__launch", hide = true)]
     Launch(commands::hidden::Launch),
+    Apply(commands::apply::Args),
     Jobs(commands::jobs::Args),
     Show(commands::show::Args),
     Trigger(commands::trigger::Args),
@@ -51,8 +59,11 @@ enum Command {
     Retry(commands::retry::Args),
     Pause(commands::pause::Args),
     Resume(commands::resume::Args),
+    Next(commands::next::Args),
+    Explain(commands::explain::Args),
     Ticks(commands::ticks::Args),
     Why(commands::why::Args),
+    Doctor(commands::doctor::Args),
     Import(commands::import::Args),
     Export(commands::export::Args),
     InstallService(commands::install_service::Args),
@@ -71,6 +82,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => commands::serve::run(args),
         Command::Supervise(args) => commands::hidden::supervise(args),
         Command::Launch(args) => commands::hidden::become_job(args),
+        Command::Apply(args) => commands::apply::run(args),
         Command::Jobs(args) => commands::jobs::run(args),
         Command::Show(args) => commands::show::run(args),
         Command::Trigger(args) => commands::trigger::run(args),
@@ -80,8 +92,11 @@ fn main() -> ExitCode {
         Command::Retry(args) => commands::retry::run(args),
         Command::Pause(args) => commands::pause::run(args),
         Command::Resume(args) => commands::resume::run(args),
+        Command::Next(args) => commands::next::run(args),
+        Command::Explain(args) => commands::explain::run(args),
         Command::Ticks(args) => commands::ticks::run(args),
         Command::Why(args) => commands::why::run(args),
+        Command::Doctor(args) => commands::doctor::run(args),
         Command::Import(args) => commands::import::run(args),
         Command::Export(args) => commands::export::run(args),
         Command::InstallService(args) => commands::install_service::run(args),

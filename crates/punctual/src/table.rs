@@ -65,9 +65,10 @@ impl Table {
     }
 
     /// Adds a row; it has as many cells as there are titles.
-    pub fn row<const N: usize>(&mut self, cells: [Cell; N]) {
-        assert_eq!(N, self.columns.len(), "a row has a cell for each column");
-        self.rows.push(cells.into());
+    pub fn row(&mut self, cells: impl Into<Vec<Cell>>) {
+        let cells = cells.into();
+        assert_eq!(cells.len(), self.columns.len(), "a row has a cell for each column");
+        self.rows.push(cells);
     }
 
     /// The text. On a terminal the last column is cut where the line would break.
@@ -144,8 +145,8 @@ mod tests {
 
     fn table() -> Table {
         let mut table = Table::new(&["JOB", ">RUNS", "WHY"]);
-        table.row(["data-sync".into(), "12".into(), Cell::toned("exit 1", Tone::Bad)]);
-        table.row(["备份".into(), "7".into(), "".into()]);
+        table.row([Cell::from("data-sync"), "12".into(), Cell::toned("exit 1", Tone::Bad)]);
+        table.row([Cell::from("备份"), "7".into(), "".into()]);
         table
     }
 

@@ -259,6 +259,16 @@ pub struct SubmittedDto {
     pub existing: bool,
 }
 
+/// A nominal time to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NextDto {
+    /// The nominal time.
+    pub time: Instant,
+    /// The trigger that names it.
+    pub trigger: String,
+}
+
 /// What became of one nominal time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -260,7 +260,8 @@ async fn ticks_and_why_have_the_documented_shape() {
     let expected = json!([{"nominalTime": "2026-11-24T08:59:00Z", "disposition": "skipped", "reason": "overlap",
         "runId": null, "trigger": "nightly", "revision": 1}]);
     assert_eq!(ticks, expected);
-    let (_, ticks) = ask(&router, "/v1/jobs/backup/ticks?from=2026-11-24T10:00:00Z&to=2026-11-25T00:00:00Z", None).await;
+    let (_, ticks) =
+        ask(&router, "/v1/jobs/backup/ticks?from=2026-11-24T10:00:00Z&to=2026-11-25T00:00:00Z", None).await;
     assert_eq!(
         (&ticks[0]["disposition"], &ticks[1]["disposition"]),
         (&json!("pending"), &Value::Null),

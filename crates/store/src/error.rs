@@ -19,8 +19,10 @@ pub enum StoreError {
     Refused(String),
     /// The disk is full; nothing has changed.
     Full(String),
-    /// The data cannot be read as a store.
+    /// The data cannot be read as a store, and nothing is written to it any more.
     Corrupt(String),
+    /// Something that is stored does not say what it should, or is missing; the rest of the store is sound.
+    Unreadable(String),
     /// The store was written by a newer version, or its engine is too old to be trusted.
     Version(String),
     /// Reading or writing failed. After this on a write, the process must end and recover by restarting.
@@ -42,6 +44,7 @@ impl StoreError {
             Self::Version(_) => Code("STO007"),
             Self::Io(_) => Code("STO008"),
             Self::Closed => Code("STO009"),
+            Self::Unreadable(_) => Code("STO010"),
         }
     }
 }
@@ -57,6 +60,7 @@ impl fmt::Display for StoreError {
             Self::Refused(why) => write!(f, "the store refused the change: {why}"),
             Self::Full(why) => write!(f, "the disk is full: {why}"),
             Self::Corrupt(why) => write!(f, "the store cannot be read: {why}"),
+            Self::Unreadable(why) => write!(f, "a part of the store cannot be read: {why}"),
             Self::Version(why) => write!(f, "the store does not fit this program: {why}"),
             Self::Io(why) => write!(f, "the store could not be read or written: {why}"),
             Self::Closed => write!(f, "the store has been closed"),

@@ -12,10 +12,13 @@ mod error;
 mod parse;
 mod pattern;
 mod rule;
+mod words;
+mod write;
 
 pub use error::{CronError, Note};
 pub(crate) use rule::Rule;
 pub use rule::{YEAR_MAX, YEAR_MIN};
+pub use words::Language;
 
 use std::time::Duration;
 

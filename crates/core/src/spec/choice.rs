@@ -79,11 +79,8 @@ impl Choice for Dialect {
 }
 
 impl Choice for CalendarMode {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("only", Self::Only),
-        ("except", Self::Except),
-        ("next-business-day", Self::NextBusinessDay),
-    ];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("only", Self::Only), ("except", Self::Except), ("next-business-day", Self::NextBusinessDay)];
 }
 
 impl Choice for Rejection {

@@ -134,7 +134,7 @@ fn hook(command: &CommandSpec, process: Option<&ProcessSpec>) -> Process {
 }
 
 /// Where the `H` of a job's cron rules fall: a hash of its name.
-pub(crate) fn seed(name: &str) -> u64 {
+pub fn seed(name: &str) -> u64 {
     let digest = Sha256::digest(name.as_bytes());
     u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
 }

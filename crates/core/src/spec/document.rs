@@ -5,7 +5,7 @@ use super::calendar;
 use super::definition::{CalendarSpec, JobSpec};
 use super::job::{self, Read};
 use super::origin::Origins;
-use super::reader::{Fields, Reader};
+use super::reader::{Fields, MISPLACED, Reader, WRONG_TYPE};
 use super::table::{DEFAULTS, DOCUMENT, SEMAPHORE, WORKER_POOL};
 use super::text::{Place, Source, Texts, count};
 use super::yaml::{self, Entry, Node};
@@ -135,7 +135,7 @@ pub fn load(files: &[Source], context: &Context<'_>) -> Result<Definitions, Vec<
 /// The keys of a document. A list at the top is told what to stand below.
 fn read_document<'n>(reader: &mut Reader<'_>, node: &'n Node) -> Option<Fields<'n>> {
     if node.list().is_some() {
-        let diagnostic = Diagnostic::error(Code("DEF006"), "a list stands at the top level");
+        let diagnostic = Diagnostic::error(WRONG_TYPE, "a list stands at the top level");
         reader.report(node.place, diagnostic.hint("put `jobs:` above it"));
         return None;
     }
@@ -148,7 +148,7 @@ fn job_nodes<'n>(reader: &mut Reader<'_>, document: &Fields<'n>) -> Vec<&'n Node
     for entry in document.given(&["job", "jobs"]) {
         if entry.key == "job" {
             if entry.node.is_null() {
-                let empty = Diagnostic::error(Code("DEF006"), "`job` is empty");
+                let empty = Diagnostic::error(WRONG_TYPE, "`job` is empty");
                 reader.report(entry.place, empty.hint("indent the keys of the job below it"));
             } else {
                 nodes.push(&entry.node);
@@ -158,8 +158,11 @@ fn job_nodes<'n>(reader: &mut Reader<'_>, document: &Fields<'n>) -> Vec<&'n Node
         match entry.node.list() {
             Some(items) => nodes.extend(items),
             None if entry.node.get("name").is_some() => {
-                let one = Diagnostic::error(Code("DEF017"), "one job stands where a list of jobs belongs");
-                reader.report(entry.place, one.hint("write `job:` for one job, or put `- ` before its first key"));
+                let one = Diagnostic::error(MISPLACED, "one job stands where a list of jobs belongs");
+                reader.report(
+                    entry.place,
+                    one.hint("write `job:` for one job, or put `- ` before its first key"),
+                );
             }
             None => reader.wrong_type(&entry.node, "a list of jobs, each beginning with `- name: …`"),
         }

@@ -5,7 +5,7 @@ use super::definition::{
 };
 use super::document::Shared;
 use super::origin::{Origins, ValueOrigin};
-use super::reader::{Fields, Reader, clip};
+use super::reader::{EXCLUSIVE, Fields, Reader, UNDECLARED, clip};
 use super::table::{CATCH_UP, EXECUTORS, HOOK, JOB, LIMITS, NOTIFY, OUTPUT, RESOURCES, RETRY, queues};
 use super::text::Place;
 use super::trigger::{self, Zoning};
@@ -14,8 +14,6 @@ use super::{expand, template};
 use crate::error::{Code, Diagnostic};
 use std::collections::BTreeMap;
 
-const EXCLUSIVE: Code = Code("DEF013");
-const UNDECLARED: Code = Code("DEF014");
 const TEMPLATE: Code = Code("DEF016");
 const IMPOSSIBLE: Code = Code("DEF018");
 const NO_ACTION: Code = Code("DEF101");

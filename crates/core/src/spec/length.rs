@@ -195,7 +195,9 @@ fn thousandths(text: &str, form: &str) -> Result<u128, Malformed> {
         return malformed(format!("{text:?} does not begin with a number of sensible size"), form);
     }
     let Some((_, factor)) = SUFFIXES.iter().find(|(name, _)| *name == suffix) else {
-        let near = |exact: &str, binary: &str| format!("write {number}{exact} (decimal) or {number}{binary} (binary)");
+        let near = |exact: &str, binary: &str| {
+            format!("write {number}{exact} (decimal) or {number}{binary} (binary)")
+        };
         let hint = match suffix.to_lowercase().as_str() {
             _ if form == CPU_FORM => form.to_owned(),
             "kb" | "kib" | "ki" => near("k", "Ki"),

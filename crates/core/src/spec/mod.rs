@@ -37,6 +37,7 @@ pub mod yaml;
 mod tests;
 
 pub use choice::Choice;
+pub use compile::seed;
 pub use definition::{
     ActionSpec, CalendarSpec, CalendarUse, CatchUpSpec, CommandSpec, JobSpec, LimitsSpec, ProcessSpec,
     ResourcesSpec, RetrySpec, RuleSpec, TriggerSpec,
@@ -47,7 +48,7 @@ pub use length::{LENGTH_MAX, Malformed, format_duration, parse_bytes, parse_cpu,
 pub use lint::{Observed, lint, lint_key};
 pub use origin::{Origins, ValueOrigin};
 pub use schema::{json_schema, reference};
-pub use text::{FILE_BYTES_MAX, Place, Source, too_large};
+pub use text::{FILE_BYTES_MAX, NOT_TEXT, Place, Source, too_large};
 
 use crate::calendar::CalendarMode;
 use crate::cron::Dialect;

@@ -16,7 +16,14 @@ use std::time::Duration;
 const DIAGNOSTICS_MAX: usize = 500;
 
 const UNKNOWN_KEY: Code = Code("DEF005");
-const WRONG_TYPE: Code = Code("DEF006");
+pub(crate) const WRONG_TYPE: Code = Code("DEF006");
+/// Two keys that cannot stand together.
+pub(crate) const EXCLUSIVE: Code = Code("DEF013");
+/// A name nothing declares.
+pub(crate) const UNDECLARED: Code = Code("DEF014");
+/// A known key at the wrong level.
+pub(crate) const MISPLACED: Code = Code("DEF017");
+const UNEXPANDED: Code = Code("DEF015");
 const MISSING: Code = Code("DEF007");
 const NOT_ALLOWED: Code = Code("DEF008");
 const NO_DURATION: Code = Code("DEF009");
@@ -112,16 +119,18 @@ impl<'a> Reader<'a> {
                     if let Some((_, first)) = fields.known.iter().find(|(known, _)| known.name == key.name) {
                         let twice = format!("{:?} and {:?} mean the same", first.key, entry.key);
                         let hint = format!("keep `{}` alone", key.name);
-                        self.report(entry.place, Diagnostic::error(Code("DEF013"), twice).hint(hint));
+                        self.report(entry.place, Diagnostic::error(EXCLUSIVE, twice).hint(hint));
                         continue;
                     }
                     fields.known.push((key, entry));
                 }
                 None if shape.others.is_some() => fields.others.push(entry),
+                // Advice costs time, and nobody would read it.
+                None if self.found.len() >= DIAGNOSTICS_MAX => {}
                 None => {
                     let advice = suggest::unknown_key(shape, &entry.key);
                     let mut diagnostic = Diagnostic::error(
-                        if advice.misplaced { Code("DEF017") } else { UNKNOWN_KEY },
+                        if advice.misplaced { MISPLACED } else { UNKNOWN_KEY },
                         advice.message,
                     );
                     diagnostic.hint = Some(advice.hint);
@@ -169,7 +178,7 @@ impl<'a> Reader<'a> {
             Ok(text) => Some((text, *style)),
             Err(fault) => {
                 let place = self.inside(node, fault.offset, fault.width);
-                self.report(place, Diagnostic::error(Code("DEF015"), fault.message).hint(fault.hint));
+                self.report(place, Diagnostic::error(UNEXPANDED, fault.message).hint(fault.hint));
                 None
             }
         }

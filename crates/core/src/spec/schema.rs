@@ -172,7 +172,7 @@ fn kind_words(kind: &Kind) -> String {
     }
 }
 
-const REFERENCE_HEAD: &str = include_str!("reference_head.md");
+const REFERENCE_HEAD: &str = include_str!("reference_head.txt");
 
 #[cfg(test)]
 mod tests {

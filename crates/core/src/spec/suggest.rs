@@ -46,7 +46,9 @@ pub(crate) fn unknown_key(shape: &'static Shape, key: &str) -> Advice {
     let known: Vec<_> = shape.keys().map(|key| key.name).collect();
     let hint = match known.len() {
         0..=17 => format!("known here are {}", known.join(", ")),
-        _ => format!("known here are {} and others: see `punctual schema --reference`", known[..12].join(", ")),
+        _ => {
+            format!("known here are {} and others: see `punctual schema --reference`", known[..12].join(", "))
+        }
     };
     Advice { message, hint, misplaced: false }
 }
@@ -75,7 +77,8 @@ const FOREIGN_WORDS: [(&str, &str); 8] = [
 
 /// The word of `known` that a text was most likely meant to be.
 pub(crate) fn word<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
-    let foreign = FOREIGN_WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, ours)| *ours);
+    let foreign =
+        FOREIGN_WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, ours)| *ours);
     known
         .iter()
         .copied()

@@ -7,7 +7,8 @@ pub const FILE_BYTES_MAX: usize = 8 << 20;
 /// A snippet shows no more characters of a line.
 const SNIPPET_CHARS_MAX: usize = 160;
 
-const NOT_TEXT: Code = Code("DEF001");
+/// A file that cannot be read as text.
+pub const NOT_TEXT: Code = Code("DEF001");
 
 /// A file of definitions: its name, as the user wrote it, and its text.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::definition::{CalendarUse, JobSpec, RuleSpec, TriggerSpec};
 use super::document::Shared;
 use super::length::{Malformed, parse_duration};
-use super::reader::{Fields, Reader, clip};
+use super::reader::{EXCLUSIVE, Fields, Reader, UNDECLARED, clip};
 use super::table::{CALENDAR_USE, TIME_TRIGGER, TRIGGER};
 use super::text::Place;
 use super::yaml::{Entry, Node, Value};
@@ -11,14 +11,15 @@ use crate::cron::{self, Dialect, Parsed};
 use crate::error::{Code, Diagnostic};
 use crate::schedule::{DstPolicy, Pace};
 use crate::time::Timestamp;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-const EXCLUSIVE: Code = Code("DEF013");
-const UNDECLARED: Code = Code("DEF014");
 const TWIN: Code = Code("DEF019");
 const NO_RULE: Code = Code("DEF021");
 const NO_INSTANT: Code = Code("DEF022");
+/// A cron rule that may not mean what was meant.
+const CRON_NOTE: Code = Code("DEF106");
 /// A rule that never fires; the page is shared with `punctual next`.
 const NEVER_FIRES: Code = Code("TRG004");
 /// An interval below this would only measure the machine.
@@ -61,14 +62,14 @@ pub(crate) fn read_all(
         }
     }
     let mut upstreams = Vec::new();
+    let mut named: HashMap<String, bool> = HashMap::new();
     for (place, trigger) in found {
-        let identity = trigger.identity();
-        if let Some(twin) = spec.triggers.iter().find(|other| other.identity() == identity) {
+        if let Some(twin_is_named) = named.insert(trigger.identity(), trigger.name.is_some()) {
             let message = match &trigger.name {
                 Some(name) => format!("two triggers are called {name:?}"),
                 None => "two triggers have the same rule and zone".to_owned(),
             };
-            let hint = match twin.name.is_some() {
+            let hint = match twin_is_named {
                 true => "rename one of them",
                 false => "remove one, or give each a `name` if both are meant",
             };
@@ -283,7 +284,7 @@ fn read_cron(
             for note in cron.notes() {
                 let offset = text.char_indices().nth(note.offset).map_or(0, |(at, _)| at);
                 let place = reader.inside(node, offset, note.width);
-                reader.report(place, Diagnostic::warning(Code("DEF106"), note.message));
+                reader.report(place, Diagnostic::warning(CRON_NOTE, note.message));
             }
             Some(RuleSpec::Cron {
                 expression: text.split_whitespace().collect::<Vec<_>>().join(" "),

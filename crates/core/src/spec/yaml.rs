@@ -406,7 +406,8 @@ impl Builder<'_> {
                 return error("a second `: ` in one line").hint("put the value in quotes");
             }
             let indent = before.chars().take_while(|c| *c == ' ').count();
-            let at = Place { column: count(indent + 1), width: count(before.trim().chars().count()), ..place };
+            let at =
+                Place { column: count(indent + 1), width: count(before.trim().chars().count()), ..place };
             return self
                 .error(SYNTAX, at, "this key is indented unlike the keys above it")
                 .hint("give all keys of one mapping the same number of spaces in front");

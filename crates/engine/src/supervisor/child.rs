@@ -50,7 +50,8 @@ impl Child {
     /// Says what could not be done and with what.
     pub fn spawn(start: Start, launcher: &Path, clock: &Clock) -> Result<Self, SpawnError> {
         let log = open_log(Path::new(&start.log))?;
-        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("no pipe: {e}"))?;
+        let (read, write) =
+            rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("no pipe: {e}"))?;
         rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK).map_err(|e| format!("no pipe: {e}"))?;
         let (mut command, launch_errors) = command(&start, launcher)?;
         let stderr = write.try_clone().map_err(|e| format!("no pipe: {e}"))?;
@@ -77,11 +78,6 @@ impl Child {
             killing: false,
             ended: None,
         })
-    }
-
-    /// What it was started with.
-    pub fn start(&self) -> &Start {
-        &self.start
     }
 
     /// When its process started, microseconds since the epoch.
@@ -147,7 +143,8 @@ impl Child {
         match pipe.read(&mut piece) {
             Ok(0) => self.pipe = None,
             Ok(length) => output.take(&piece[..length]),
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) => {}
+            Err(e)
+                if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) => {}
             Err(_) => self.pipe = None,
         }
     }
@@ -205,7 +202,13 @@ fn open_log(path: &Path) -> Result<File, SpawnError> {
     if let Some(dir) = path.parent() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     }
-    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path).map_err(failed)
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+        .map_err(failed)
 }
 
 /// The input: a sealed copy in memory, so that no process has to feed a pipe.
@@ -232,7 +235,8 @@ fn command(start: &Start, launcher: &Path) -> Result<(Command, Option<File>), Sp
         command.arg0(program).args(&start.argv[1..]).current_dir(directory);
         return Ok((command, None));
     };
-    let errors = rustix::fs::memfd_create("launch", MemfdFlags::CLOEXEC).map_err(|e| format!("no memory: {e}"))?;
+    let errors =
+        rustix::fs::memfd_create("launch", MemfdFlags::CLOEXEC).map_err(|e| format!("no memory: {e}"))?;
     let mut command = Command::new(launcher);
     command.args(["__launch", "--user", user]);
     // Opened by the launcher through this process, so that no descriptor has to be inherited by the job.
@@ -246,16 +250,16 @@ fn command(start: &Start, launcher: &Path) -> Result<(Command, Option<File>), Sp
 
 /// Finds a program as a shell would, so that a missing one is a typed error and the fast path stays open.
 fn find_program(name: &str, path: &str, directory: &str) -> Result<PathBuf, SpawnError> {
-    let runnable = |file: &Path| {
-        file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-    };
+    let runnable =
+        |file: &Path| file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
     if name.contains('/') {
         let file = Path::new(directory).join(name);
         return match file.metadata() {
             Err(e) => Err(format!("the program {} cannot be started: {e}", file.display())),
-            Ok(_) if !runnable(&file) => {
-                Err(format!("the program {} is not executable; chmod +x it, or name its interpreter", file.display()))
-            }
+            Ok(_) if !runnable(&file) => Err(format!(
+                "the program {} is not executable; chmod +x it, or name its interpreter",
+                file.display()
+            )),
             Ok(_) => Ok(file),
         };
     }

@@ -36,14 +36,16 @@ fn become_job(launch: &Launch) -> String {
 }
 
 fn prepare(launch: &Launch) -> Result<Command, String> {
-    let (name, group) = launch.user.split_once(':').map_or((launch.user.as_str(), None), |(u, g)| (u, Some(g)));
+    let (name, group) =
+        launch.user.split_once(':').map_or((launch.user.as_str(), None), |(u, g)| (u, Some(g)));
     let user = User::from_name(name)
         .map_err(|e| format!("the user {name:?} cannot be looked up: {e}"))?
         .ok_or_else(|| format!("there is no user {name:?} on this machine"))?;
     let gid = match group {
         None => user.gid,
         Some(group) => {
-            let found = Group::from_name(group).map_err(|e| format!("the group {group:?} cannot be looked up: {e}"))?;
+            let found = Group::from_name(group)
+                .map_err(|e| format!("the group {group:?} cannot be looked up: {e}"))?;
             found.ok_or_else(|| format!("there is no group {group:?} on this machine"))?.gid
         }
     };
@@ -67,7 +69,10 @@ fn prepare(launch: &Launch) -> Result<Command, String> {
 
 fn become_user(user: &User, gid: Gid) -> Result<(), String> {
     let failed = |what: &str, e: nix::Error| {
-        format!("{what} of user {:?} could not be taken: {e}; only a daemon that runs as root can use runAs", user.name)
+        format!(
+            "{what} of user {:?} could not be taken: {e}; only a daemon that runs as root can use runAs",
+            user.name
+        )
     };
     let (real, ..) = ids()?;
     if real != user.uid.as_raw() || rustix::process::getuid().is_root() {

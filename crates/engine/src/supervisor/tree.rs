@@ -21,9 +21,10 @@ pub fn kill_marked(runs: &[String]) -> usize {
     for pid in processes() {
         let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { continue };
         let marked = environment.split(|b| *b == 0).any(|entry| {
-            entry.strip_prefix(MARK.as_bytes()).and_then(|e| e.strip_prefix(b"=")).is_some_and(|value| {
-                runs.iter().any(|run| run.as_bytes() == value)
-            })
+            entry
+                .strip_prefix(MARK.as_bytes())
+                .and_then(|e| e.strip_prefix(b"="))
+                .is_some_and(|value| runs.iter().any(|run| run.as_bytes() == value))
         });
         if marked && !is_dead(pid) {
             found += 1;
@@ -42,7 +43,8 @@ pub fn start_ticks(pid: i32) -> Option<u64> {
 
 /// Whether any process of the group that `leader` leads is alive.
 pub fn group_alive(leader: i32) -> bool {
-    processes().any(|pid| stat_field(pid, 2).is_some_and(|group| group == leader.to_string()) && !is_dead(pid))
+    processes()
+        .any(|pid| stat_field(pid, 2).is_some_and(|group| group == leader.to_string()) && !is_dead(pid))
 }
 
 /// The children of the calling thread's process, adopted ones included.

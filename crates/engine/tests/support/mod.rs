@@ -1,5 +1,7 @@
 //! A node on the memory store with a clock and jobs that do what the test says.
 
+#![allow(dead_code, reason = "each test file uses its part of it")]
+
 use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunState, Verdict};
@@ -75,7 +77,7 @@ impl World {
         self.nodes += 1;
         (self.engine, self.node) = start(&self.store, &self.clock, self.nodes, self.slots);
         self.hands = Hands::default();
-        block_on(self.node.recover_once()).expect("recovers");
+        block_on(self.node.recover_once(&[], &mut self.hands)).expect("recovers");
     }
 
     pub fn apply(&self, yaml: &str) -> Vec<JobChange> {
@@ -143,7 +145,8 @@ impl World {
     }
 
     pub fn ticks(&self, job: &str) -> Vec<Tick> {
-        block_on(self.engine.ticks(job, START, self.now().saturating_add(Duration::from_secs(1)))).expect("lists")
+        block_on(self.engine.ticks(job, START, self.now().saturating_add(Duration::from_secs(1))))
+            .expect("lists")
     }
 
     /// Each tick of a job as seconds since the start, disposition and reason.

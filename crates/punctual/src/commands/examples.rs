@@ -1,8 +1,11 @@
 //! Jobs and runs for tests of what is printed.
 
+use punctual_core::cron::Dialect;
+use punctual_core::schedule::DstPolicy;
+use punctual_core::spec::{ActionSpec, CommandSpec, JobSpec, ProcessSpec, RuleSpec, TriggerSpec};
 use punctual_core::time::Timestamp;
 use punctual_server::dto::{AttemptDto, Instant, JobDto, RunDto, TriggerDto};
-use serde_json::json;
+use std::collections::BTreeMap;
 
 /// 2026-11-24T09:00:00Z.
 pub const NOW: Timestamp = Timestamp::from_secs(1_795_510_800);
@@ -37,6 +40,26 @@ pub fn run() -> RunDto {
     }
 }
 
+/// The job `backup`, daily at 02:00 in Shanghai.
+pub fn spec() -> JobSpec {
+    let rule = RuleSpec::Cron {
+        expression: "0 2 * * *".to_owned(),
+        time_zone: "Asia/Shanghai".to_owned(),
+        dst: DstPolicy::Debian,
+        dialect: Dialect::Standard,
+    };
+    let shell = vec!["/bin/sh".to_owned(), "-c".to_owned()];
+    let process = ProcessSpec {
+        command: CommandSpec::Shell { shell, script: "pg_dump shop | gzip > /backup/shop.gz".to_owned() },
+        run_as: None,
+        env: BTreeMap::new(),
+        working_directory: None,
+        stdin: None,
+    };
+    let trigger = TriggerSpec { name: Some("nightly".to_owned()), ..TriggerSpec::new(rule) };
+    JobSpec { triggers: vec![trigger], action: ActionSpec::Run(process), ..JobSpec::named("backup") }
+}
+
 /// An active job, due in 192 seconds, whose last run is [`run`].
 pub fn job() -> JobDto {
     JobDto {
@@ -55,6 +78,6 @@ pub fn job() -> JobDto {
             cursor: after(-7200),
             fired: 41,
         }],
-        definition: json!({"name": "backup", "run": "pg_dump shop", "overlap": "skip"}),
+        definition: spec().to_json(),
     }
 }

@@ -1,12 +1,14 @@
 //! One module a command: its arguments, and what it does.
 
+pub mod apply;
 pub mod cancel;
 pub mod check;
-#[allow(dead_code, reason = "explain will show the pages")]
 pub mod codes;
 pub mod completions;
+pub mod doctor;
 #[cfg(test)]
 pub mod examples;
+pub mod explain;
 pub mod export;
 pub mod hidden;
 pub mod import;
@@ -14,6 +16,7 @@ pub mod init;
 pub mod install_service;
 pub mod jobs;
 pub mod logs;
+pub mod next;
 pub mod pause;
 pub mod resume;
 pub mod retry;

@@ -3,8 +3,10 @@
 use crate::client::{Client, path};
 use crate::data::Data;
 use crate::failure::{Failure, Format, OK, finish, json, print, remark};
-use crate::when::{relative, utc};
+use crate::when::relative;
+use crate::zoned::Rules;
 use punctual_core::time::Timestamp;
+use punctual_core::zone::ZoneTable;
 use punctual_server::dto::{JobDto, ResumeDto};
 use std::process::ExitCode;
 
@@ -49,18 +51,24 @@ fn resume(args: &Args) -> Result<u8, Failure> {
         let body = ResumeDto { catch_up: args.catch_up };
         resumed.push(client.post(&path(&["v1", "jobs", name, "resume"]), &body)?);
     }
+    let zones = punctual_engine::zones::open();
     match args.format {
         Format::Json => print(json(&resumed)),
         Format::Table if resumed.is_empty() => remark("no job is paused"),
-        Format::Table => print(resumed.iter().map(|job| told(job, client.now())).collect::<String>()),
+        Format::Table => print(resumed.iter().map(|job| told(job, &zones, client.now())).collect::<String>()),
     }
     Ok(OK)
 }
 
-fn told(job: &JobDto, now: Timestamp) -> String {
+fn told(job: &JobDto, zones: &ZoneTable, now: Timestamp) -> String {
     match job.next_time {
         Some(next) => {
-            format!("resumed {}: next {} ({})\n", job.name, utc(next.0), relative(next.0, now))
+            format!(
+                "resumed {}: next {} ({})\n",
+                job.name,
+                Rules::of(job, zones).clock(next.0),
+                relative(next.0, now)
+            )
         }
         None => format!("resumed {}: no time of its own\n", job.name),
     }

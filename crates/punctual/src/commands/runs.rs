@@ -101,3 +101,38 @@ fn why(run: &RunDto, now: Timestamp) -> Cell {
         _ => Cell::toned(run.reason.as_deref().unwrap_or(""), Tone::Busy),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::examples::{NOW, after, run};
+
+    #[test]
+    fn runs_are_listed_with_what_they_took_and_why_they_ended() {
+        let mut failed = RunDto {
+            verdict: Some("timeout".to_owned()),
+            reason: Some("ran longer than 90s".to_owned()),
+            ..run()
+        };
+        (failed.attempts[0].exit_code, failed.attempts[0].signal) = (None, Some(15));
+        let mut running = RunDto { state: "running".to_owned(), verdict: None, ..run() };
+        (running.attempts[0].started_at, running.attempts[0].finished_at) = (Some(after(-12)), None);
+        let waits = RunDto { state: "retrying".to_owned(), verdict: None, due_time: after(30), ..run() };
+        let held = RunDto {
+            state: "held".to_owned(),
+            verdict: None,
+            reason: Some("overlap".to_owned()),
+            attempts: Vec::new(),
+            ..run()
+        };
+        let expected = "\
+RUN               JOB     NOMINAL               VERDICT   LATE   TOOK  TRIES  WHY
+01kbw6qc00c4t0v5  backup  2026-11-24 07:00:00Z  success    1ms  1m30s      1
+01kbw6qc00c4t0v5  backup  2026-11-24 07:00:00Z  timeout    1ms  1m30s      1  signal 15, ran longer than 90s
+01kbw6qc00c4t0v5  backup  2026-11-24 07:00:00Z  running    1ms    12s      1
+01kbw6qc00c4t0v5  backup  2026-11-24 07:00:00Z  retrying   1ms  1m30s      1  starts in 30s
+01kbw6qc00c4t0v5  backup  2026-11-24 07:00:00Z  held                       0  overlap
+";
+        assert_eq!(table(&[run(), failed, running, waits, held], NOW).render(Screen::PLAIN), expected);
+    }
+}

@@ -75,3 +75,28 @@ fn tone(disposition: &str) -> Tone {
         _ => Tone::Busy,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::examples::{after, run};
+
+    #[test]
+    fn each_tick_has_its_line() {
+        let tick = |disposition: &str, reason: Option<&str>, run: Option<String>| TickDto {
+            nominal_time: after(0),
+            disposition: disposition.to_owned(),
+            reason: reason.map(str::to_owned),
+            run_id: run,
+            trigger: "nightly".to_owned(),
+            revision: 3,
+        };
+        let ticks = [tick("run", None, Some(run().id)), tick("skipped", Some("overlap"), None)];
+        let expected = "\
+NOMINAL               DISPOSITION  REASON   RUN               TRIGGER  REV
+2026-11-24 09:00:00Z  run                   01kbw6qc00c4t0v5  nightly    3
+2026-11-24 09:00:00Z  skipped      overlap                    nightly    3
+";
+        assert_eq!(table(&ticks).render(Screen::PLAIN), expected);
+    }
+}

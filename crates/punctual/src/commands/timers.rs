@@ -6,7 +6,9 @@ use crate::failure::{Failure, Format, OK, finish, json, print, remark};
 use crate::table::{Cell, Table, Tone};
 use crate::terminal::Screen;
 use crate::when::{relative, short, utc};
+use crate::zoned::Rules;
 use punctual_core::time::Timestamp;
+use punctual_core::zone::ZoneTable;
 use punctual_server::dto::{JobDto, RunDto};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,7 +27,10 @@ fn list(data: &Data, format: Format) -> Result<u8, Failure> {
     match format {
         Format::Json => print(json(&jobs)),
         Format::Table if jobs.is_empty() => remark("no jobs yet: `punctual init` writes a first one"),
-        Format::Table => print(table(&jobs, client.now()).render(Screen::stdout())),
+        Format::Table => {
+            let screen = Screen::stdout();
+            print(table(&jobs, &punctual_engine::zones::open(), client.now(), screen).render(screen));
+        }
     }
     if !client.has_daemon() {
         remark("no daemon is running: nothing starts until `punctual serve` does");
@@ -33,20 +38,35 @@ fn list(data: &Data, format: Format) -> Result<u8, Failure> {
     Ok(OK)
 }
 
-fn table(jobs: &[JobDto], now: Timestamp) -> Table {
-    let mut table = Table::new(&["NEXT", ">IN", "JOB", ">LAST", "VERDICT", ">LATE", "WHY"]);
-    for job in jobs {
+/// A terminal narrower than this has no room for a second clock.
+const TWO_CLOCKS_WIDTH: usize = 132;
+
+fn table(jobs: &[JobDto], zones: &ZoneTable, now: Timestamp, screen: Screen) -> Table {
+    let rules: Vec<Rules> = jobs.iter().map(|job| Rules::of(job, zones)).collect();
+    let two_clocks =
+        screen.width.is_none_or(|width| width >= TWO_CLOCKS_WIDTH) && !rules.iter().all(Rules::is_utc);
+    let mut titles = vec!["NEXT", "UTC", ">IN", "JOB", ">LAST", "VERDICT", ">LATE", "WHY"];
+    if !two_clocks {
+        titles.remove(1);
+    }
+    let mut table = Table::new(&titles);
+    for (job, rules) in jobs.iter().zip(&rules) {
         let last = job.last_run.as_ref();
         let next = job.next_time.map(|next| next.0);
-        table.row([
-            next.map_or_else(|| Cell::toned("-", Tone::Dim), |next| utc(next).into()),
+        let mut cells: Vec<Cell> = vec![
+            next.map_or_else(|| Cell::toned("-", Tone::Dim), |next| rules.clock(next).into()),
+            next.map_or_else(String::new, utc).into(),
             next.map_or_else(String::new, |next| until(next, now)).into(),
             job.name.as_str().into(),
             last.map_or_else(String::new, |run| relative(last_instant(run), now)).into(),
             last.map_or_else(Cell::default, verdict),
             last.and_then(late).map_or_else(String::new, short).into(),
             why(job, now),
-        ]);
+        ];
+        if !two_clocks {
+            cells.remove(1);
+        }
+        table.row(cells);
     }
     table
 }
@@ -109,4 +129,54 @@ pub fn how_it_ended(run: &RunDto) -> String {
     let signal = attempt.and_then(|a| a.signal).map(|signal| format!("signal {signal}"));
     let parts: Vec<String> = [code.or(signal), run.reason.clone()].into_iter().flatten().collect();
     parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::examples::{NOW, after, job};
+    use punctual_server::dto::PauseDto;
+
+    fn listing() -> Vec<JobDto> {
+        let mut failed = JobDto { name: "report".to_owned(), next_time: Some(after(-90)), ..job() };
+        let run = failed.last_run.as_mut().expect("the example has one");
+        run.verdict = Some("failed".to_owned());
+        run.attempts[0].exit_code = Some(3);
+        let pause = PauseDto { since: after(-60), reason: "disk is full".to_owned() };
+        let paused = JobDto {
+            name: "paused".to_owned(),
+            paused: Some(pause),
+            next_time: None,
+            last_run: None,
+            ..job()
+        };
+        let ended = JobDto { name: "ended".to_owned(), next_time: None, ..job() };
+        let held = JobDto { name: "held".to_owned(), held_runs: 2, active_runs: 1, ..job() };
+        let badly = JobDto {
+            name: "badly".to_owned(),
+            next_time: Some(after(9000)),
+            last_run: failed.last_run.clone(),
+            ..job()
+        };
+        vec![failed, job(), held, badly, ended, paused]
+    }
+
+    #[test]
+    fn the_listing_says_what_is_next_and_what_is_in_the_way() {
+        let zones = ZoneTable::bundled();
+        let narrow = Screen { width: Some(120), colour: false };
+        let expected = "\
+NEXT                              IN  JOB       LAST  VERDICT  LATE  WHY
+2026-11-24 16:58:30+08:00  1m30s ago  report  2h ago  failed    1ms  overdue 1m30s
+2026-11-24 17:03:12+08:00      3m12s  backup  2h ago  success   1ms
+2026-11-24 17:03:12+08:00      3m12s  held    2h ago  success   1ms  2 waiting for the one before
+2026-11-24 19:30:00+08:00      2h30m  badly   2h ago  failed    1ms  exit 3
+-                                     ended   2h ago  success   1ms  no further time
+-                                     paused                         paused: disk is full
+";
+        assert_eq!(table(&listing(), &zones, NOW, narrow).render(narrow), expected);
+        let wide = table(&listing(), &zones, NOW, Screen::PLAIN).render(Screen::PLAIN);
+        assert!(wide.starts_with("NEXT                       UTC  "), "{wide}");
+        assert!(wide.contains("2026-11-24 17:03:12+08:00  2026-11-24 09:03:12Z"), "{wide}");
+    }
 }

@@ -429,7 +429,7 @@ mod tests {
         let zones = |name: &str| Ok(name.to_owned());
         let crontab = reader::read("f", text.as_bytes(), kind, Encoding::Utf8, None, &zones);
         assert!(crontab.errors.is_empty(), "{:?}\n{text}", crontab.errors);
-        let machine = Machine { time_zone: Some("UTC".to_owned()), sendmail: None };
+        let machine = Machine { time_zone: Some("UTC".to_owned()), sendmail: None, homeless: Vec::new() };
         load(&jobs(vec![("f".to_owned(), crontab)], &machine, Start::Active).yaml).jobs
     }
 

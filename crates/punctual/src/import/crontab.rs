@@ -188,7 +188,7 @@ impl Reader<'_> {
     fn entry(&mut self, line: &Line, text: &str, indent: usize) -> Result<Entry, Box<Diagnostic>> {
         let at =
             |byte: usize, width: usize| line.origin(self.file, indent + text[..byte].chars().count(), width);
-        let (schedule, rest) = split_schedule(text).map_err(|e| Box::new(e.at(at(0, 1))))?;
+        let (schedule, rest) = split_schedule(text).map_err(|e| Box::new((*e).at(at(0, 1))))?;
         let rule = rule::crontab(schedule, &at(0, schedule.chars().count()))?;
         let from = text.len() - rest.len();
         let (user, rest) = match self.kind {
@@ -243,7 +243,7 @@ fn word(text: &str) -> &str {
 }
 
 /// The schedule as written, and what follows it and its blanks.
-fn split_schedule(text: &str) -> Result<(&str, &str), Diagnostic> {
+fn split_schedule(text: &str) -> Result<(&str, &str), Box<Diagnostic>> {
     const FIELDS: usize = 5;
     let fields = if text.starts_with('@') { 1 } else { FIELDS };
     let mut end = 0;
@@ -252,12 +252,12 @@ fn split_schedule(text: &str) -> Result<(&str, &str), Diagnostic> {
         let blanks = rest.len() - rest.trim_start_matches(BLANKS).len();
         let next = word(&rest[blanks..]).len();
         if next == 0 {
-            return Err(not_an_entry(text, found));
+            return Err(Box::new(not_an_entry(text, found)));
         }
         end += blanks + next;
     }
     if !text.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '*' | '@')) {
-        return Err(not_an_entry(text, fields));
+        return Err(Box::new(not_an_entry(text, fields)));
     }
     Ok((&text[..end], text[end..].trim_start_matches(BLANKS)))
 }
@@ -296,22 +296,27 @@ fn not_an_entry(text: &str, found: usize) -> Diagnostic {
 }
 
 /// The user of a system crontab's entry, and the command.
-fn split_user(rest: &str) -> Result<(&str, &str), Diagnostic> {
+fn split_user(rest: &str) -> Result<(&str, &str), Box<Diagnostic>> {
     let user = word(rest);
     let command = rest[user.len()..].trim_start_matches(BLANKS);
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '@' | '\\' | '$');
     if user.is_empty() {
-        return Err(Diagnostic::error(NOT_A_LINE, "the line has neither user nor command")
-            .hint("in a system crontab a user name stands before the command"));
+        let error = Diagnostic::error(NOT_A_LINE, "the line has neither user nor command");
+        return Err(Box::new(error.hint("in a system crontab a user name stands before the command")));
     }
     if user.starts_with('*') {
-        return Err(Diagnostic::error(NOT_A_LINE, "a * stands where the user is expected")
-            .detail("a crontab has five time fields; a sixth, for seconds or years, is not known to cron"));
+        let error = Diagnostic::error(NOT_A_LINE, "a * stands where the user is expected");
+        return Err(Box::new(
+            error.detail(
+                "a crontab has five time fields; a sixth, for seconds or years, is not known to cron",
+            ),
+        ));
     }
     if !user.chars().all(plain) || user.starts_with('-') {
-        return Err(Diagnostic::error(NOT_A_USER, format!("{user:?} is not a user name"))
+        let error = Diagnostic::error(NOT_A_USER, format!("{user:?} is not a user name"))
             .detail("in a system crontab a user name stands before the command")
-            .hint("if this is one user's crontab, say --kind user"));
+            .hint("if this is one user's crontab, say --kind user");
+        return Err(Box::new(error));
     }
     Ok((user, command))
 }

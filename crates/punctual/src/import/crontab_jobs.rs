@@ -24,7 +24,7 @@ pub fn jobs(crontabs: Vec<(String, Crontab)>, machine: &Machine, start: Start) -
             out.jobs.push(json_of(&name, entry, several.then_some(file.as_str())));
             let notify = mails.notify(file, entry, &mut out.warnings);
             let title = format!("{file}, line {}: {}", entry.at.number, entry.at.text.trim());
-            jobs.push((title, definition(name, entry, notify, zone, start)));
+            jobs.push((title, definition(name, entry, notify, machine, start)));
         }
     }
     if machine.time_zone.is_none() {
@@ -63,7 +63,7 @@ fn env<'e>(entry: &'e Entry, name: &str) -> Option<&'e str> {
     entry.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
-fn definition(name: String, entry: &Entry, notify: Option<Value>, zone: &str, start: Start) -> Pairs {
+fn definition(name: String, entry: &Entry, notify: Option<Value>, machine: &Machine, start: Start) -> Pairs {
     let mut job: Pairs = vec![("name".to_owned(), Value::Text(name))];
     let mut put = |key: &str, value: Value| job.push((key.to_owned(), value));
     if start == Start::Paused {
@@ -86,8 +86,10 @@ fn definition(name: String, entry: &Entry, notify: Option<Value>, zone: &str, st
     }
     if let Some(home) = env(entry, "HOME") {
         put("workingDirectory", literal(home));
+    } else if entry.user.as_ref().is_some_and(|user| machine.homeless.contains(user)) {
+        put("workingDirectory", Value::text("/"));
     }
-    put("env", variables(entry, zone));
+    put("env", variables(entry, machine.time_zone.as_deref().unwrap_or("UTC")));
     if let Some(notify) = notify {
         put("notify", notify);
     }
@@ -269,8 +271,11 @@ mod tests {
         let table = ZoneTable::bundled();
         let zones = |name: &str| table.zone(name).map(|z| z.name().to_owned()).map_err(|e| e.to_string());
         let crontab = crontab::read("f", text.as_bytes(), kind, Encoding::Utf8, None, &zones);
-        let machine =
-            Machine { time_zone: Some("Europe/Vienna".to_owned()), sendmail: sendmail.map(str::to_owned) };
+        let machine = Machine {
+            time_zone: Some("Europe/Vienna".to_owned()),
+            sendmail: sendmail.map(str::to_owned),
+            homeless: vec!["nobody".to_owned()],
+        };
         jobs(vec![("f".to_owned(), crontab)], &machine, Start::Paused)
     }
 
@@ -335,6 +340,18 @@ mod tests {
     }
 
     #[test]
+    fn a_user_without_a_home_starts_at_the_root() {
+        let imported =
+            import(Kind::System, "@daily nobody a\n@daily root b\nHOME=/x\n@daily nobody c\n", None);
+        let directory = |job: &JobSpec| match &job.action {
+            ActionSpec::Run(process) => process.working_directory.clone(),
+            _ => None,
+        };
+        let directories: Vec<Option<String>> = load(&imported.yaml).jobs.iter().map(directory).collect();
+        assert_eq!(directories, [Some("/".to_owned()), None, Some("/x".to_owned())]);
+    }
+
+    #[test]
     fn mailto_without_a_mailer_or_with_an_unsafe_address_is_said_once() {
         let twice = |to: &str| format!("MAILTO={to}\n* * * * * a\n* * * * * b\n");
         for (to, sendmail) in
@@ -382,7 +399,8 @@ mod tests {
             let command = format!("x{}", command.trim_end());
             let line = command.replace('%', "\\%") + &input.as_ref().map_or_else(String::new, |i| format!("%{i}"));
             let quote = if value.contains('"') { '\'' } else { '"' };
-            proptest::prop_assume!(!value.contains(quote) && !(input.is_some() && command.ends_with('\\')));
+            proptest::prop_assume!(!value.contains(quote));
+            proptest::prop_assume!(input.is_none() || !command.ends_with('\\'));
             let imported = import(Kind::User, &format!("A={quote}{value}{quote}\n* * * * * {line}\n"), None);
             proptest::prop_assert!(imported.errors.is_empty(), "{:?}", imported.errors);
             let definitions = load(&imported.yaml);

@@ -10,6 +10,8 @@ pub struct Machine {
     pub time_zone: Option<String>,
     /// Its program for outgoing mail.
     pub sendmail: Option<String>,
+    /// Users whose home does not exist, as `nobody`'s: cron starts their jobs all the same.
+    pub homeless: Vec<String>,
 }
 
 impl Machine {
@@ -18,8 +20,23 @@ impl Machine {
         let sendmail =
             ["/usr/sbin/sendmail", "/usr/lib/sendmail"].into_iter().find(|p| Path::new(p).exists());
         let known = |name: String| Some(table.zone(&name).ok()?.name().to_owned());
-        Self { time_zone: time_zone().and_then(known), sendmail: sendmail.map(str::to_owned) }
+        Self {
+            time_zone: time_zone().and_then(known),
+            sendmail: sendmail.map(str::to_owned),
+            homeless: homeless(),
+        }
     }
+}
+
+/// The users of /etc/passwd whose home is no directory.
+fn homeless() -> Vec<String> {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let user = |line: &str| {
+        let mut fields = line.split(':');
+        let (name, home) = (fields.next()?, fields.nth(4)?);
+        (!Path::new(home).is_dir()).then(|| name.to_owned())
+    };
+    passwd.lines().filter_map(user).collect()
 }
 
 /// The zone of /etc/localtime by the name of what it links to, else that of /etc/timezone. The variable TZ of whoever

@@ -125,7 +125,7 @@ fn standard(text: &str) -> String {
 fn refused(error: &CronError, origin: &Origin) -> Diagnostic {
     let diagnostic = error.diagnostic(Some(origin.clone()));
     if error.code.0 == "CRN004" {
-        return diagnostic.detail("cron takes such a range and never runs the line");
+        return diagnostic.detail("cron takes such a range for an empty one");
     }
     diagnostic
 }

@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use punctual_core::spec::RuleSpec;
 use punctual_core::zone::Zone;
+use punctual_engine::error::EngineError;
 use punctual_engine::shared::Engine;
 use punctual_engine::view::WhySubject;
 use serde::Deserialize;
@@ -21,6 +22,11 @@ const OVERDUE_MAX: Duration = Duration::from_secs(30);
 
 pub async fn status(State(engine): State<Engine>) -> Result<Json<StatusDto>, ApiError> {
     Ok(Json(engine.status().await?.into()))
+}
+
+/// What is wrong with the stored data, a sentence each.
+pub async fn check(State(engine): State<Engine>) -> Result<Json<Vec<String>>, ApiError> {
+    Ok(Json(engine.store().check().await.map_err(EngineError::from)?))
 }
 
 /// Fails when the timer loop is stuck. A store that does not answer is not a stuck loop: restarting would not help.

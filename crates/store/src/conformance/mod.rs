@@ -89,9 +89,19 @@ pub struct Dir(PathBuf);
 
 impl Dir {
     pub fn new() -> Self {
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// In memory where the system has such a place: for tests that do not ask what a disk keeps.
+    pub fn quick() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::within(memory) } else { Self::new() }
+    }
+
+    fn within(parent: &Path) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("punctual-store-{}-{number}", std::process::id()));
+        let dir = parent.join(format!("punctual-store-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("the temporary directory can be written");
         Self(dir)
     }

@@ -20,12 +20,12 @@ const KEYS: u64 = 6;
 
 #[test]
 fn sqlite_and_memory_agree() {
-    let cases = std::env::var("PUNCTUAL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(48);
+    let cases = std::env::var("PUNCTUAL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(64);
     let config =
         ProptestConfig { cases, max_shrink_iters: 2000, failure_persistence: None, ..Default::default() };
     let seeds = proptest::collection::vec(any::<u64>(), 1..60);
     let outcome = TestRunner::new(config).run(&seeds, |seeds| {
-        let dir = Dir::new();
+        let dir = Dir::quick();
         let options = SqliteOptions { segment_rows_max: SEGMENT_ROWS_MAX, ..SqliteOptions::new(still) };
         let mut sqlite = dir.open_with(options);
         let memory = Store::Memory(Memory::with_segment_rows(SEGMENT_ROWS_MAX));

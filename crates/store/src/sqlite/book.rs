@@ -92,9 +92,10 @@ impl Book {
         self.next_at.truncate(mark.triggers);
     }
 
-    /// Forgets how to turn back: the transaction is durable.
-    pub fn settle(&mut self) {
+    /// Forgets how to turn back: the transaction is durable. Whether it sealed a segment.
+    pub fn settle(&mut self, mark: &Mark) -> bool {
         self.moved.clear();
+        self.live.number != mark.live.number
     }
 }
 

@@ -1,4 +1,5 @@
-//! Rows to values and back. A value that the schema cannot hold is refused, one that it should not hold is corrupt.
+//! Rows to values and back. A value that the schema cannot hold is refused, one that it should not hold
+//! is reported and harms no other row.
 
 use crate::StoreError;
 use crate::row::{DedupRow, JobRow, NodeRow, Pause, RevisionRow, TriggerRow};
@@ -54,12 +55,13 @@ fn bytes(row: &Row<'_>, column: usize) -> Result<u128> {
 
 fn count<T: TryFrom<i64>>(row: &Row<'_>, column: usize) -> Result<T> {
     let value: i64 = row.get(column)?;
-    T::try_from(value).map_err(|_| StoreError::Corrupt(format!("{value} is out of range in column {column}")))
+    T::try_from(value)
+        .map_err(|_| StoreError::Unreadable(format!("{value} is out of range in column {column}")))
 }
 
 fn word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
     parse(text)
-        .ok_or_else(|| StoreError::Corrupt(format!("{text:?} is none of the words that may stand here")))
+        .ok_or_else(|| StoreError::Unreadable(format!("{text:?} is none of the words that may stand here")))
 }
 
 fn signed(value: u64) -> i64 {
@@ -155,7 +157,7 @@ pub fn hot_run(row: &Row<'_>) -> Result<Run> {
             started: instant_or_none(row, 12)?,
             stop: row.get::<_, Option<String>>(13)?.map(|text| word(&text, StopReason::parse)).transpose()?,
         }),
-        other => return Err(StoreError::Corrupt(format!("a run has state {other}"))),
+        other => return Err(StoreError::Unreadable(format!("a run has state {other}"))),
     };
     let attempts: Option<String> = row.get(20)?;
     Ok(Run {
@@ -408,7 +410,7 @@ fn attempts_text(attempts: &[Attempt]) -> Option<String> {
 }
 
 fn attempts_of(text: &str) -> Result<Vec<Attempt>> {
-    let corrupt = || StoreError::Corrupt(format!("these are not attempts: {text:.200}"));
+    let corrupt = || StoreError::Unreadable(format!("these are not attempts: {text:.200}"));
     let rows: Vec<Vec<Value>> = serde_json::from_str(text).map_err(|_| corrupt())?;
     rows.iter().map(|row| attempt_of(row).ok_or_else(corrupt)).collect()
 }

@@ -16,7 +16,7 @@ impl From<rusqlite::Error> for StoreError {
             }
             Some(_) => Self::Io(text),
             // Not from SQLite: a column does not hold what the schema says.
-            None => Self::Corrupt(text),
+            None => Self::Unreadable(text),
         }
     }
 }

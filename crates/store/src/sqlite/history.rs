@@ -125,22 +125,28 @@ fn write(conn: &Connection, place: Place, segment: &Segment) -> Result<(), Store
     Ok(())
 }
 
-/// Drops sealed and archived segments in which everything was decided before `before`. The rows of runs and skips
-/// removed, and the numbers of those whose archive file may be unlinked once this is durable.
-pub(super) fn prune(conn: &Connection, before: Timestamp) -> Result<(u64, Vec<i64>), StoreError> {
+/// Removes sealed and archived segments in which everything was decided before `before`, and submitted keys that had
+/// expired by then. The rows of runs and skips removed. The archiver unlinks the files that are no longer registered.
+pub(super) fn prune(conn: &Connection, before: Timestamp) -> Result<u64, StoreError> {
     let mut removed = 0;
-    let mut archives = Vec::new();
     for (place, segment) in segments(conn)? {
         if place == Place::Live || segment.at_max.is_none_or(|at| at >= before) {
             continue;
         }
-        match place {
-            Place::Archived => archives.push(segment.number),
-            _ => conn.execute_batch(&of_segment(sql::SEGMENT_DROP, segment.number))?,
+        if place == Place::Sealed {
+            conn.execute_batch(&of_segment(sql::SEGMENT_DROP, segment.number))?;
         }
         conn.prepare_cached(sql::SEGMENT_DELETE)?.execute([segment.number])?;
         removed += segment.runs + segment.skips;
     }
     conn.prepare_cached(sql::DEDUP_PRUNE)?.execute([before.as_micros()])?;
-    Ok((removed, archives))
+    Ok(removed)
+}
+
+/// Notes that a segment's archive is durable and drops its tables, unless it was pruned meanwhile.
+pub(super) fn archived(conn: &Connection, number: i64) -> Result<(), StoreError> {
+    if conn.prepare_cached(sql::SEGMENT_ARCHIVED)?.execute([number])? == 1 {
+        conn.execute_batch(&of_segment(sql::SEGMENT_DROP, number))?;
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@
 //! each request, and is answered once `COMMIT`, and so the disk, has returned. The engine holds the lock of the
 //! data directory, so no other process writes.
 
+mod archive;
 mod book;
 mod check;
 mod codec;
@@ -13,6 +14,8 @@ mod open;
 mod read;
 mod snapshot;
 mod sql;
+#[cfg(test)]
+mod tests;
 mod ticket;
 mod write;
 mod writer;
@@ -22,8 +25,9 @@ pub(crate) use writer::decide_contained;
 
 use crate::StoreError;
 use crate::segment::SEGMENT_ROWS_MAX;
+use archive::{Archiver, Order};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -34,6 +38,9 @@ use writer::{Command, Request, Work, Writer};
 
 /// A clock that never goes back, from any start. The store has none of its own.
 pub type Monotonic = fn() -> Duration;
+
+/// What SQLite reads and writes at once, unless it was told otherwise when the file was made.
+const PAGE_BYTES: u64 = 4096;
 
 /// How a store is opened.
 #[derive(Clone, Copy, Debug)]
@@ -80,51 +87,66 @@ struct Shared {
     file: PathBuf,
     writes: Sender<Command>,
     reads: Sender<read::Command>,
+    archiver: Sender<Order>,
+    archiver_stop: Arc<AtomicBool>,
+    archiver_complaint: Arc<Mutex<Option<String>>>,
     watch: Arc<Watch>,
     monotonic: Monotonic,
     readers: usize,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Threads>,
+}
+
+#[derive(Default)]
+struct Threads {
+    writer: Option<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
 }
 
 impl Sqlite {
     pub(crate) fn open(dir: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
         let file = dir.join("punctual.db");
-        let conn = open::writer(&file)?;
-        if let Some(pages) = options.pages_max {
-            conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
-        }
-        let wal_frames = Arc::new(AtomicI32::new(0));
-        let mut conn = conn;
-        let seen = Arc::clone(&wal_frames);
-        conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, frames| {
-            seen.store(frames, Ordering::Relaxed);
-            Ok(())
-        }))?;
-        let book = book::Book::read(&conn)?;
-        let writer = Writer {
-            conn,
-            book,
-            segment_rows_max: options.segment_rows_max,
-            wal_frames,
-            wal_frames_max: i32::try_from(options.log_bytes_max / 4096).unwrap_or(i32::MAX),
-            dead: None,
-        };
+        let archives = dir.join("history");
         let (writes, written) = channel();
         let (reads, read) = channel();
+        let (archiver, orders) = channel();
+        let writer = writer(&file, options, archiver.clone())?;
+        let writer = Some(spawn("store-writer", move || writer.run(&written))?);
+        let mut threads = Threads { writer, others: Vec::new() };
         let read = Arc::new(Mutex::new(read));
-        let watch = Arc::new(Watch::default());
-        let mut threads = vec![spawn("store-writer", move || writer.run(&written))?];
         for _ in 0..options.readers.max(1) {
             let conn = open::reader(&file)?;
-            let reader = read::Reader::new(conn, options.monotonic, options.read_time_max)?;
+            let time_max = options.read_time_max;
+            let reader = read::Reader::new(conn, archives.clone(), options.monotonic, time_max)?;
             let read = Arc::clone(&read);
-            threads.push(spawn("store-reader", move || reader.run(&read))?);
+            threads.others.push(spawn("store-reader", move || reader.run(&read))?);
         }
+        let watch = Arc::new(Watch::default());
         let (watching, monotonic) = (Arc::clone(&watch), options.monotonic);
-        threads.push(spawn("store-watch", move || watching.run(monotonic))?);
-        let threads = Mutex::new(threads);
-        let readers = options.readers.max(1);
-        Ok(Self(Arc::new(Shared { file, writes, reads, watch, monotonic, readers, threads })))
+        threads.others.push(spawn("store-watch", move || watching.run(monotonic))?);
+        let archiver_stop = Arc::new(AtomicBool::new(false));
+        let archiver_complaint = Arc::new(Mutex::new(None));
+        let archiving = Archiver {
+            file: file.clone(),
+            dir: archives,
+            writes: writes.clone(),
+            stop: Arc::clone(&archiver_stop),
+            complaint: Arc::clone(&archiver_complaint),
+        };
+        threads.others.push(spawn("store-archiver", move || archiving.run(&orders))?);
+        // What an earlier process left undone.
+        let _ = archiver.send(Order::Look);
+        Ok(Self(Arc::new(Shared {
+            file,
+            writes,
+            reads,
+            archiver,
+            archiver_stop,
+            archiver_complaint,
+            watch,
+            monotonic,
+            readers: options.readers.max(1),
+            threads: Mutex::new(threads),
+        })))
     }
 
     /// Sends a write; the answer comes once it is durable, or at the deadline.
@@ -139,10 +161,10 @@ impl Sqlite {
     /// Runs `read` on a reader's thread, in one snapshot.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&read::Reader) -> Result<T, StoreError> + Send + 'static,
+        read: impl Fn(&read::Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let work = Box::new(move |reader: &mut read::Reader| {
+        let work = Box::new(move |reader: &read::Reader| {
             // The caller may have gone.
             let _ = reply.send(reader.in_snapshot(read));
         });
@@ -152,6 +174,16 @@ impl Sqlite {
 
     pub(crate) fn close(&self) {
         self.0.close();
+    }
+
+    /// Waits until what was sealed by now has been archived.
+    #[cfg(test)]
+    pub(crate) fn archive_now(&self) {
+        let (done, told) = channel();
+        for order in [Order::Look, Order::Report(done)] {
+            self.0.archiver.send(order).expect("the archiver runs as long as the store");
+        }
+        told.recv().expect("it reports");
     }
 }
 
@@ -198,19 +230,46 @@ impl Sqlite {
     }
 }
 
+/// The writer, with the file open and its schema up to date.
+fn writer(file: &Path, options: SqliteOptions, archiver: Sender<Order>) -> Result<Writer, StoreError> {
+    let mut conn = open::writer(file)?;
+    if let Some(pages) = options.pages_max {
+        conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+    }
+    let wal_frames = Arc::new(AtomicI32::new(0));
+    let seen = Arc::clone(&wal_frames);
+    conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, frames| {
+        seen.store(frames, Ordering::Relaxed);
+        Ok(())
+    }))?;
+    let book = book::Book::read(&conn)?;
+    Ok(Writer {
+        conn,
+        book,
+        segment_rows_max: options.segment_rows_max,
+        wal_frames,
+        wal_frames_max: i32::try_from(options.log_bytes_max / PAGE_BYTES).unwrap_or(i32::MAX),
+        archiver,
+        look: false,
+        dead: None,
+    })
+}
+
 impl Shared {
+    /// The writer ends last: only the last connection can bring the log home.
     fn close(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        self.archiver_stop.store(true, Ordering::Relaxed);
         // A send fails only where the thread has ended already.
-        let _ = self.writes.send(Command::Close);
+        let _ = self.archiver.send(Order::Close);
         for _ in 0..self.readers {
             let _ = self.reads.send(read::Command::Close);
         }
         self.watch.close();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            // A panic there was reported by its thread; the store is closed either way.
-            let _ = thread.join();
-        }
+        // A panic in a thread was reported by it; the store is closed either way.
+        threads.others.into_iter().for_each(|thread| drop(thread.join()));
+        let _ = self.writes.send(Command::Close);
+        threads.writer.into_iter().for_each(|thread| drop(thread.join()));
     }
 }
 

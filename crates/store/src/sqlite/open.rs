@@ -19,7 +19,7 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const APPLICATION_ID: i32 = 0x504E_4354;
 
 /// How long a connection waits for another process before it gives up.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// The writer's connection, with the schema brought up to date.
 pub(super) fn writer(file: &Path) -> Result<Connection> {
@@ -71,7 +71,7 @@ pub(super) fn reader(file: &Path) -> Result<Connection> {
 }
 
 /// Creates the file, if it is missing, for its owner only: definitions and parameters are nobody else's.
-fn create(file: &Path) -> Result<()> {
+pub(super) fn create(file: &Path) -> Result<()> {
     let name = |error: std::io::Error| StoreError::Io(format!("{}: {error}", file.display()));
     if let Some(dir) = file.parent() {
         std::fs::create_dir_all(dir).map_err(name)?;
@@ -140,7 +140,7 @@ fn migrate_to(conn: &Connection, steps: &[(i64, &str)]) -> Result<()> {
     Ok(())
 }
 
-fn checksum(step: &str) -> String {
+pub(super) fn checksum(step: &str) -> String {
     Sha256::digest(step.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -155,7 +155,11 @@ mod tests {
         let dir = Dir::new();
         let conn = writer(&dir.path().join("punctual.db")).expect("a new store");
         conn.execute_batch(&sql::of_segment(sql::SEGMENT_CREATE, 1)).expect("the first segment");
-        for (file, statement) in sql::ALL.iter().filter(|(file, _)| *file != "segment_create") {
+        conn.execute_batch("ATTACH ':memory:' AS store").expect("a place to copy from");
+        let copied = sql::of_segment(sql::ARCHIVE_CREATE, 1).replace("CREATE TABLE ", "CREATE TABLE store.");
+        conn.execute_batch(&copied).expect("the tables of an archive");
+        let creating = ["segment_create", "archive_create"];
+        for (file, statement) in sql::ALL.iter().filter(|(file, _)| !creating.contains(file)) {
             let lines = statement.lines().filter(|line| !line.starts_with("--"));
             let bare = sql::of_segment(&lines.collect::<Vec<_>>().join("\n"), 1);
             for single in bare.trim().split_inclusive(';') {

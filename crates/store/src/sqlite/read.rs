@@ -6,12 +6,14 @@ use crate::segment::Segment;
 use crate::sqlite::codec::{self, first, list};
 use crate::sqlite::history::{Place, segments};
 use crate::sqlite::sql::{self, of_segment};
-use crate::sqlite::{Monotonic, check, snapshot};
+use crate::sqlite::{Monotonic, archive, check, snapshot};
 use crate::{RUNS_MAX, StoreError};
 use punctual_core::id::{JobId, NodeId, Revision, RunId};
 use punctual_core::run::Run;
 use punctual_core::time::Timestamp;
 use rusqlite::Connection;
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,15 +24,23 @@ type Result<T> = std::result::Result<T, StoreError>;
 /// Instructions of SQLite's machine between two looks at the clock.
 const LOOK_EVERY: i32 = 10_000;
 
+/// Archives a reader keeps open.
+const ARCHIVES_OPEN_MAX: usize = 8;
+
 /// What a reader is sent.
 pub(crate) enum Command {
-    Read(Box<dyn FnOnce(&mut Reader) + Send>),
+    Read(Box<dyn FnOnce(&Reader) + Send>),
     Close,
 }
 
 /// One connection that only reads, on a thread of its own.
 pub(crate) struct Reader {
     conn: Connection,
+    /// Where the archives are, and those that are open, the last used first.
+    archive_dir: PathBuf,
+    archives: RefCell<Vec<(i64, Connection)>>,
+    /// Whether the present read missed an archive that its snapshot names.
+    missed: Cell<bool>,
     monotonic: Monotonic,
     time_max: Duration,
     /// When the present read has used up its time, nanoseconds of the monotonic clock.
@@ -38,27 +48,46 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub fn new(mut conn: Connection, monotonic: Monotonic, time_max: Duration) -> Result<Self> {
+    pub fn new(
+        conn: Connection,
+        archive_dir: PathBuf,
+        monotonic: Monotonic,
+        time_max: Duration,
+    ) -> Result<Self> {
         let limit = Arc::new(AtomicU64::new(u64::MAX));
-        let seen = Arc::clone(&limit);
-        let over = move || nanos(monotonic()) > seen.load(Ordering::Relaxed);
-        conn.progress_handler(LOOK_EVERY, Some(over))?;
-        Ok(Self { conn, monotonic, time_max, limit })
+        let (archives, missed) = (RefCell::default(), Cell::new(false));
+        let mut reader = Self { conn, archive_dir, archives, missed, monotonic, time_max, limit };
+        let over = reader.over();
+        reader.conn.progress_handler(LOOK_EVERY, Some(over))?;
+        Ok(reader)
+    }
+
+    /// Asks, from time to time, whether the present read has used up its time.
+    fn over(&self) -> impl FnMut() -> bool + Send + 'static {
+        let (monotonic, limit) = (self.monotonic, Arc::clone(&self.limit));
+        move || nanos(monotonic()) > limit.load(Ordering::Relaxed)
     }
 
     /// Serves until it is told to close or nobody can ask any more.
-    pub fn run(mut self, commands: &Mutex<Receiver<Command>>) {
+    pub fn run(self, commands: &Mutex<Receiver<Command>>) {
         loop {
             let next = commands.lock().unwrap_or_else(PoisonError::into_inner).recv();
             match next {
-                Ok(Command::Read(read)) => read(&mut self),
+                Ok(Command::Read(read)) => read(&self),
                 Ok(Command::Close) | Err(_) => return,
             }
         }
     }
 
     /// Runs `read` in one read transaction that may last as long as a read may.
-    pub fn in_snapshot<T>(&mut self, read: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+    pub fn in_snapshot<T>(&self, read: impl Fn(&Self) -> Result<T>) -> Result<T> {
+        self.missed.set(false);
+        let value = self.in_one_snapshot(&read);
+        // An archive that is gone was pruned since, or is lost; the next snapshot tells.
+        if self.missed.get() { self.in_one_snapshot(&read) } else { value }
+    }
+
+    fn in_one_snapshot<T>(&self, read: impl Fn(&Self) -> Result<T>) -> Result<T> {
         let limit = (self.monotonic)().saturating_add(self.time_max);
         self.limit.store(nanos(limit), Ordering::Relaxed);
         self.conn.execute_batch("BEGIN")?;
@@ -168,8 +197,25 @@ impl Reader {
     ) -> Result<T> {
         match place {
             Place::Live | Place::Sealed => read(&self.conn, segment.number),
-            Place::Archived => Err(StoreError::Corrupt(format!("segment {} is missing", segment.number))),
+            Place::Archived => self.archive(segment.number, read),
         }
+    }
+
+    fn archive<T>(&self, number: i64, read: impl FnOnce(&Connection, i64) -> Result<T>) -> Result<T> {
+        let mut open = self.archives.borrow_mut();
+        if let Some(place) = open.iter().position(|(held, _)| *held == number) {
+            open[..=place].rotate_right(1);
+        } else {
+            let Some(mut conn) = archive::read(&self.archive_dir, number)? else {
+                self.missed.set(true);
+                let file = archive::path(&self.archive_dir, number);
+                return Err(StoreError::Unreadable(format!("{} is missing", file.display())));
+            };
+            conn.progress_handler(LOOK_EVERY, Some(self.over()))?;
+            open.truncate(ARCHIVES_OPEN_MAX - 1);
+            open.insert(0, (number, conn));
+        }
+        read(&open[0].1, number)
     }
 
     pub fn dedup(&self, job: JobId, key: &str) -> Result<Option<DedupRow>> {
@@ -207,7 +253,7 @@ impl Reader {
     }
 
     pub fn check(&self) -> Result<Vec<String>> {
-        check::check(&self.conn)
+        check::check(&self.conn, &self.archive_dir)
     }
 
     pub fn meta(&self, name: &str) -> Result<Option<String>> {
@@ -221,8 +267,12 @@ fn listed(conn: &Connection, number: i64, filter: &RunFilter, wanted: usize) -> 
         serde_json::Value::from(filter.verdicts.iter().map(|v| v.as_str()).collect::<Vec<_>>()).to_string()
     });
     let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
+    let statement = match filter.job {
+        Some(_) => sql::HISTORY_RUN_LIST_OF_JOB,
+        None => sql::HISTORY_RUN_LIST,
+    };
     list(
-        &mut *conn.prepare_cached(&of_segment(sql::HISTORY_RUN_LIST, number))?,
+        &mut *conn.prepare_cached(&of_segment(statement, number))?,
         &[
             &filter.job.map(|job| job.0),
             &filter.since.map(Timestamp::as_micros),

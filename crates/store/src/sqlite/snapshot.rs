@@ -119,7 +119,7 @@ impl Reader<'_> {
         for id in codec::list(&mut ids, &[&job.0], |row| Ok(TriggerId(row.get(0)?)))? {
             if !self.triggers.contains_key(&id) {
                 let row = trigger(self.conn, self.book, id)?
-                    .ok_or_else(|| StoreError::Corrupt(format!("trigger {} stands nowhere", id.0)))?;
+                    .ok_or_else(|| StoreError::Unreadable(format!("trigger {} stands nowhere", id.0)))?;
                 self.triggers.insert(id, row);
             }
         }
@@ -132,7 +132,7 @@ impl Reader<'_> {
         for id in of_triggers.chain(self.runs.values().map(|run| run.job)) {
             if let Entry::Vacant(place) = self.jobs.entry(id) {
                 let job = codec::first(&mut statement, &[&id.0], codec::job)?
-                    .ok_or_else(|| StoreError::Corrupt(format!("job {} is missing", id.0)))?;
+                    .ok_or_else(|| StoreError::Unreadable(format!("job {} is missing", id.0)))?;
                 place.insert(job);
             }
         }

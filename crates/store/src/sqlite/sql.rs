@@ -59,16 +59,23 @@ statements! {
     SEGMENT_UPDATE = "segment_update",
     SEGMENT_DELETE = "segment_delete",
     SEGMENT_DROP = "segment_drop",
+    SEGMENT_ARCHIVED = "segment_archived",
+    ARCHIVE_CREATE = "archive_create",
+    ARCHIVE_RUNS = "archive_runs",
+    ARCHIVE_SKIPS = "archive_skips",
+    ARCHIVE_INDEX = "archive_index",
     HISTORY_RUN_INSERT = "history_run_insert",
     HISTORY_SKIP_INSERT = "history_skip_insert",
     HISTORY_RUN_BY_ID = "history_run_by_id",
     HISTORY_RUN_LIST = "history_run_list",
+    HISTORY_RUN_LIST_OF_JOB = "history_run_list_of_job",
     HISTORY_RUN_TICKS = "history_run_ticks",
     HISTORY_SKIP_TICKS = "history_skip_ticks",
     CHECK_INTEGRITY = "check_integrity",
     CHECK_REFERENCES = "check_references",
     CHECK_ROWS = "check_rows",
     CHECK_SEGMENT = "check_segment",
+    CHECK_ARCHIVE = "check_archive",
 }
 
 /// The statement for one segment. A table's name cannot be bound; a number cannot carry anything else in.

@@ -119,7 +119,7 @@ fn change_trigger(conn: &Connection, book: &Book, seen: &Snapshot, row: &Trigger
         Some(stored) => stored,
         None => {
             read = snapshot::trigger(conn, book, row.id)?
-                .ok_or_else(|| StoreError::Corrupt(format!("trigger {} stands nowhere", row.id.0)))?;
+                .ok_or_else(|| StoreError::Unreadable(format!("trigger {} stands nowhere", row.id.0)))?;
             &read
         }
     };

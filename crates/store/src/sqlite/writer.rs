@@ -6,6 +6,7 @@
 
 use crate::ask::{Ask, Decide, Decision, Snapshot};
 use crate::row::NodeRow;
+use crate::sqlite::archive::Order;
 use crate::sqlite::book::Book;
 use crate::sqlite::fault::{ends_writing, loses_transaction};
 use crate::sqlite::ticket::{Answer, Ticket};
@@ -16,7 +17,7 @@ use rusqlite::{Connection, params};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -40,6 +41,7 @@ pub(super) enum Work {
     Register(NodeRow),
     MetaPut(String, String),
     Prune(Timestamp),
+    Archived(i64),
 }
 
 pub(super) struct Writer {
@@ -49,6 +51,9 @@ pub(super) struct Writer {
     /// Frames in the write-ahead log after the last commit.
     pub wal_frames: Arc<AtomicI32>,
     pub wal_frames_max: i32,
+    pub archiver: Sender<Order>,
+    /// Whether the archiver has something to do once the transaction is durable.
+    pub look: bool,
     /// Why nothing is written any more.
     pub dead: Option<StoreError>,
 }
@@ -71,7 +76,10 @@ impl Writer {
             self.serve(&mut group);
             self.checkpoint();
         }
-        // The last connection that closes checkpoints; a failure leaves the log, which the next start reads.
+        // A failure leaves the log, which the next start reads.
+        if self.dead.is_none() {
+            let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
         let _ = self.conn.close();
     }
 
@@ -111,7 +119,11 @@ impl Writer {
             Ok(answers)
         });
         if answers.is_ok() {
-            self.book.settle();
+            if self.book.settle(&mark) || self.look {
+                // Its thread ends only after this one.
+                let _ = self.archiver.send(Order::Look);
+            }
+            self.look = false;
         } else {
             self.book.turn_back(&mark);
             // Some errors have already rolled it back.
@@ -160,8 +172,12 @@ impl Writer {
                 Ok(Answer::Done(Done::default()))
             }
             Work::Prune(before) => {
-                let (removed, _archives) = history::prune(&self.conn, *before)?;
-                Ok(Answer::Removed(removed))
+                self.look = true;
+                history::prune(&self.conn, *before).map(Answer::Removed)
+            }
+            Work::Archived(number) => {
+                history::archived(&self.conn, *number)?;
+                Ok(Answer::Done(Done::default()))
             }
         }
     }

@@ -1,0 +1,237 @@
+//! `punctual doctor`: whether all is as it should be.
+
+mod crontab;
+mod modes;
+
+use crate::client::{Client, SOCKET_NAME};
+use crate::data::Data;
+use crate::failure::{Failure, Format, NO, OK, finish, json, print};
+use crate::table::{Cell, Table, Tone};
+use crate::terminal::Screen;
+use crate::when::short;
+use punctual_core::time::Timestamp;
+use punctual_server::dto::{JobDto, StatusDto};
+use serde::Serialize;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// A daemon with a trigger that has been due for longer is not keeping up.
+const OVERDUE_MS_MAX: u64 = 5_000;
+/// A clock before this instant, 2026-01-01, has not been set.
+const CLOCK_FROM: Timestamp = Timestamp::from_secs(1_767_225_600);
+/// A cursor further ahead of the clock means that the clock went back.
+const CURSOR_AHEAD_MAX: Duration = Duration::from_secs(300);
+
+/// Say whether the daemon, the store, the clock and what surrounds them are as they should be
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  punctual doctor
+  punctual doctor --quiet || alert      for a monitor: exits 1 if the daemon is absent or overdue")]
+pub struct Args {
+    /// Print nothing; exit 1 if the daemon is absent or overdue
+    #[arg(long)]
+    quiet: bool,
+    #[command(flatten)]
+    data: Data,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    check: &'static str,
+    status: Health,
+    message: String,
+    hint: Option<String>,
+}
+
+/// How it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Health {
+    /// As it should be.
+    Ok,
+    /// It works, and may surprise.
+    Warning,
+    /// It does not.
+    Failed,
+}
+
+impl Finding {
+    fn new(check: &'static str, status: Health, message: impl Into<String>) -> Self {
+        Self { check, status, message: message.into(), hint: None }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// Looks.
+pub fn run(args: Args) -> ExitCode {
+    if args.quiet {
+        return ExitCode::from(if is_well(&args.data) { OK } else { NO });
+    }
+    let findings = examine(&args.data);
+    match args.format {
+        Format::Json => print(json(&findings)),
+        Format::Table => print(text(&findings, Screen::stdout())),
+    }
+    let failed = findings.iter().any(|finding| finding.status == Health::Failed);
+    finish(args.format, Ok(if failed { NO } else { OK }))
+}
+
+/// Whether a daemon answers and keeps up.
+fn is_well(data: &Data) -> bool {
+    let status = Client::daemon(data).and_then(|client| client.get::<StatusDto>("/v1/status"));
+    status.is_ok_and(|status| status.node.is_some() && status.overdue_ms <= OVERDUE_MS_MAX)
+}
+
+fn examine(data: &Data) -> Vec<Finding> {
+    let client = match Client::open(data) {
+        Ok(client) => client,
+        Err(failure) => return vec![broken("daemon", &failure)],
+    };
+    let mut findings = Vec::new();
+    match client.get::<StatusDto>("/v1/status") {
+        Ok(status) => findings.extend([daemon(&status), zones(&status)]),
+        Err(failure) => findings.push(broken("daemon", &failure)),
+    }
+    match client.get::<Vec<String>>("/v1/check") {
+        Ok(faults) if faults.is_empty() => findings.push(Finding::new("store", Health::Ok, "no faults")),
+        Ok(faults) => {
+            let finding = Finding::new("store", Health::Failed, faults.join("; "));
+            findings.push(
+                finding.hint("stop the daemon, keep a copy of the data directory, and restore a backup"),
+            );
+        }
+        Err(failure) => findings.push(broken("store", &failure)),
+    }
+    match client.get::<Vec<JobDto>>("/v1/jobs") {
+        Ok(jobs) => {
+            findings.push(clock(&jobs, client.now()));
+            findings.extend(crontab::twins(&jobs));
+        }
+        Err(failure) => findings.push(broken("jobs", &failure)),
+    }
+    findings.extend(modes::loose(&data.directory(), SOCKET_NAME));
+    findings
+}
+
+fn broken(check: &'static str, failure: &Failure) -> Finding {
+    let message = format!("{} ({})", failure.error.message, failure.error.code);
+    Finding { hint: failure.error.hint.clone(), ..Finding::new(check, Health::Failed, message) }
+}
+
+fn daemon(status: &StatusDto) -> Finding {
+    let Some(node) = &status.node else {
+        return Finding::new("daemon", Health::Failed, "no daemon is running: nothing starts")
+            .hint("`punctual serve`, or `punctual install-service` for every boot");
+    };
+    if status.overdue_ms > OVERDUE_MS_MAX {
+        let overdue = short(Duration::from_millis(status.overdue_ms));
+        return Finding::new("daemon", Health::Failed, format!("it is overdue by {overdue}"))
+            .hint("it is stuck, or its slots are full: `punctual runs`, and its log");
+    }
+    let what = format!(
+        "version {} serves {} jobs, {} of them paused (node {node})",
+        status.version, status.jobs, status.paused_jobs
+    );
+    if status.shadow {
+        return Finding::new("daemon", Health::Warning, format!("{what}, in shadow: it starts nothing"));
+    }
+    if status.version != env!("CARGO_PKG_VERSION") {
+        return Finding::new("daemon", Health::Warning, what)
+            .hint(format!("this command is version {}: restart the daemon", env!("CARGO_PKG_VERSION")));
+    }
+    Finding::new("daemon", Health::Ok, what)
+}
+
+fn zones(status: &StatusDto) -> Finding {
+    let what = format!("time zones of {}, {}", status.zones_version, status.zones_source);
+    Finding::new("zones", Health::Ok, what)
+}
+
+fn clock(jobs: &[JobDto], now: Timestamp) -> Finding {
+    if now < CLOCK_FROM {
+        return Finding::new("clock", Health::Failed, format!("it says {now}: it has not been set"));
+    }
+    let ahead =
+        jobs.iter().flat_map(|job| job.triggers.iter().map(move |t| (t.cursor.0.since(now), &job.name)));
+    match ahead.max() {
+        Some((ahead, job)) if ahead > CURSOR_AHEAD_MAX => {
+            let message =
+                format!("{job} has been decided {} ahead of the clock: did it go back?", short(ahead));
+            Finding::new("clock", Health::Failed, message).hint("set the clock right; nothing fires twice")
+        }
+        _ => Finding::new("clock", Health::Ok, format!("it says {now}")),
+    }
+}
+
+fn text(findings: &[Finding], screen: Screen) -> String {
+    let mut table = Table::new(&["CHECK", "STATUS", "FOUND"]);
+    for finding in findings {
+        let status = match finding.status {
+            Health::Ok => Cell::toned("ok", Tone::Good),
+            Health::Warning => Cell::toned("warning", Tone::Busy),
+            Health::Failed => Cell::toned("failed", Tone::Bad),
+        };
+        // Never cut: what is wrong must be readable whole.
+        let hint = finding.hint.iter().map(|hint| format!("; {hint}")).collect::<String>();
+        table.row([finding.check.into(), status, format!("{}{hint}", finding.message).into()]);
+    }
+    table.render(Screen { width: None, ..screen })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::examples::{NOW, after, job};
+
+    fn status() -> StatusDto {
+        StatusDto {
+            node: Some("a1".to_owned()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now: after(0),
+            jobs: 3,
+            paused_jobs: 1,
+            overdue_ms: 0,
+            zones_version: "2026f".to_owned(),
+            zones_source: "bundled".to_owned(),
+            shadow: false,
+            definitions: None,
+        }
+    }
+
+    #[test]
+    fn a_daemon_is_well_if_it_answers_and_keeps_up() {
+        assert_eq!(daemon(&status()).status, Health::Ok);
+        assert_eq!(daemon(&StatusDto { node: None, ..status() }).status, Health::Failed);
+        assert_eq!(daemon(&StatusDto { overdue_ms: 60_000, ..status() }).status, Health::Failed);
+        assert_eq!(daemon(&StatusDto { shadow: true, ..status() }).status, Health::Warning);
+        assert_eq!(daemon(&StatusDto { version: "0.0.1".to_owned(), ..status() }).status, Health::Warning);
+    }
+
+    #[test]
+    fn a_clock_that_went_back_is_seen_at_the_cursors() {
+        let mut job = job();
+        assert_eq!(clock(&[job.clone()], NOW).status, Health::Ok);
+        job.triggers[0].cursor = after(301);
+        assert_eq!(clock(&[job], NOW).status, Health::Failed);
+        assert_eq!(clock(&[], Timestamp::from_secs(1000)).status, Health::Failed);
+    }
+
+    #[test]
+    fn findings_are_told_whole() {
+        let findings = [daemon(&StatusDto { node: None, ..status() }), zones(&status())];
+        let expected = "\
+CHECK   STATUS  FOUND
+daemon  failed  no daemon is running: nothing starts; `punctual serve`, or `punctual install-service` for every boot
+zones   ok      time zones of 2026f, bundled
+";
+        assert_eq!(text(&findings, Screen::PLAIN), expected);
+    }
+}
