@@ -115,12 +115,18 @@ fn timeouts(
     let mut found = Vec::new();
     let name = &job.name;
     let Some(timeout) = job.timeout else {
+        // A value that the next remark would not object to.
+        let fits =
+            |value: Duration| interval.map_or(value, |interval| value.min(round_down(interval * 2 / 3)));
         let (detail, value) = match p99.filter(|p99| !p99.is_zero()) {
             Some(p99) => {
                 let figure = format!("99 of 100 of its last runs took no longer than {}", text(p99));
                 (figure, text(round_up(p99 * 2)))
             }
-            None => ("a run that hangs holds its slot for ever".to_owned(), "1h".to_owned()),
+            None => {
+                let value = fits(Duration::from_secs(3600));
+                ("a run that hangs holds its slot for ever".to_owned(), text(value))
+            }
         };
         found.push(
             Diagnostic::warning(NO_TIMEOUT, format!("{name:?} has no timeout"))
@@ -136,12 +142,17 @@ fn timeouts(
         Some(interval) if timeout >= interval => {
             let message =
                 format!("the timeout of {name:?} is {}, its interval {}", text(timeout), text(interval));
-            let value = text(round_down(interval * 2 / 3));
+            let value = round_down(interval * 2 / 3);
+            let hint = match p99.filter(|p99| value < *p99 * 6 / 5) {
+                Some(p99) => format!("what it takes, {}, does not fit: let it run less often", text(p99)),
+                None => format!("write `timeout: {}`, or a longer interval", text(value)),
+            };
             found.push(
                 Diagnostic::warning(TIMEOUT_OVER_INTERVAL, message)
                     .detail("a run that hangs is still there when the next is due")
-                    .hint(format!("write `timeout: {value}`, or a longer interval")),
+                    .hint(hint),
             );
+            found.extend(tight(job, Some(interval), p95, "of its last runs"));
         }
         _ => found.extend(match p95 {
             Some(_) => tight(job, interval, p95, "of its last runs"),
@@ -236,7 +247,7 @@ fn resources(job: &JobSpec, observed: Option<&Observed>) -> Option<Diagnostic> {
     }
     let note = Diagnostic::error(NO_RESOURCES, format!("{:?} declares no `resources`", job.name));
     let note = Diagnostic { severity: Severity::Note, ..note };
-    let cpu = observed.and_then(|seen| seen.cpu_millis_p95).map(|millis| format!("cpu: {millis}m"));
+    let cpu = observed.and_then(|seen| seen.cpu_millis_p95).map(|millis| format!("cpu: {}m", millis.max(1)));
     let bytes = observed.and_then(|seen| seen.memory_bytes_p95);
     let memory = bytes.map(|bytes| format!("memory: {}Mi", bytes.div_ceil(1 << 20)));
     let values: Vec<_> = cpu.into_iter().chain(memory).collect();
@@ -368,8 +379,10 @@ mod tests {
 
     #[test]
     fn each_remark_has_its_figure_and_a_value() {
-        let (code, text) = one(&JobSpec { timeout: None, ..job(every(30)) }, None);
+        let (code, text) = one(&JobSpec { timeout: None, ..job(every(86_400)) }, None);
         assert!(code == "DEF111" && text.contains("timeout: 1h"), "{text}");
+        let (_, text) = one(&JobSpec { timeout: None, ..job(every(30)) }, None);
+        assert!(text.contains("timeout: 20s"), "{text}");
         let (code, text) = one(&job(every(10)), None);
         assert!(code == "DEF112" && text.contains("10s") && text.contains("timeout: 6s"), "{text}");
         let (code, text) = one(&job(every(12)), None);
