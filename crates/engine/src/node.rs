@@ -8,7 +8,8 @@ use crate::book::{Book, Effects};
 use crate::error::EngineError;
 use crate::executor;
 use crate::shared::Engine;
-use crate::supervisor::protocol::{Ended, Report};
+use crate::supervisor::journal::Start;
+use crate::supervisor::protocol::{AttemptId, Ended, Report};
 use punctual_core::attempt::Attempt;
 use punctual_core::fire::Input;
 use punctual_core::id::{Fence, NodeId, RunId};
@@ -82,15 +83,22 @@ impl Node {
         !self.ended.is_empty()
     }
 
-    /// Writes down that the runs of earlier nodes are lost. Their processes must be known to be dead.
+    /// Writes down that the runs of earlier nodes are lost. Their processes must be known to be dead; `starts` are
+    /// those that are known to have started.
     ///
     /// # Errors
     /// The store could not do it.
-    pub async fn recover_once(&mut self) -> Result<Vec<Run>, EngineError> {
+    pub async fn recover_once(
+        &mut self,
+        starts: &[Start],
+        executor: &mut dyn Executor,
+    ) -> Result<Vec<Run>, EngineError> {
         let mut ask = self.ask();
         ask.leased_by_others_than = Some(self.id);
         let me = self.id;
-        let (lost, ..) = self
+        let starts: BTreeMap<AttemptId, Timestamp> =
+            starts.iter().map(|s| (s.attempt.clone(), Timestamp::from_micros(s.at_us))).collect();
+        let (lost, effects, done) = self
             .write(ask, move |book, snapshot| {
                 let mut lost = Vec::new();
                 for run in &snapshot.runs {
@@ -98,7 +106,8 @@ impl Node {
                     if lease.owner == me {
                         continue;
                     }
-                    let attempt = executor::lost(run, lease.owner, lease.started, book.now());
+                    let started = starts.get(&executor::attempt_id(run)).copied();
+                    let attempt = executor::lost(run, lease.owner, started, book.now());
                     if book.event(run.id, RunEvent::Ended { fence: lease.fence, attempt }) {
                         lost.push(run.clone());
                     }
@@ -106,6 +115,7 @@ impl Node {
                 Ok(lost)
             })
             .await?;
+        self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
         Ok(lost)
     }
 

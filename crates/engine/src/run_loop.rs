@@ -91,13 +91,14 @@ impl Daemon {
         };
         let mut node = Node::new(engine.clone(), id, options.slots, options.shadow);
         let leased = block_on(leased_runs(&engine)).map_err(|e| e.to_string())?;
-        journal::kill_survivors(&engine.data().journal(), &leased)?;
+        let starts = journal::read(&engine.data().journal());
+        journal::kill_survivors(&starts, &leased)?;
         hands.start_supervisor(&lock).map_err(|e| format!("the supervisor cannot be started: {e}"))?;
         let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
         let since = engine.clock().now();
         let row = NodeRow { id, host, since, cycle: 0 };
         block_on(engine.store().register_node(row)).map_err(|e| e.to_string())?;
-        for run in block_on(node.recover_once()).map_err(|e| e.to_string())? {
+        for run in block_on(node.recover_once(&starts, &mut hands)).map_err(|e| e.to_string())? {
             hands
                 .observer
                 .remark(&format!("run {} was under way when the last daemon ended; it is lost", run.id));
@@ -167,7 +168,8 @@ impl Daemon {
         let Some(gone) = self.hands.supervisor.take() else { return };
         gone.wait();
         self.hands.observer.remark("the supervisor ended; its attempts are killed and recorded as lost");
-        match journal::kill_survivors(&self.engine.data().journal(), &self.node.running()) {
+        let starts = journal::read(&self.engine.data().journal());
+        match journal::kill_survivors(&starts, &self.node.running()) {
             Ok(()) => self.node.lose_all(),
             Err(error) => self.hands.observer.remark(&error),
         }

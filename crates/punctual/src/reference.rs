@@ -33,7 +33,8 @@ fn chapter(out: &mut String, command: &Command) {
     let help = command.clone().term_width(WIDTH).disable_version_flag(true).render_help().to_string();
     let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
     out.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", lines.join("\n").trim_end()));
-    for child in command.get_subcommands().filter(|child| child.get_name() != "help" && !child.is_hide_set()) {
+    for child in command.get_subcommands().filter(|child| child.get_name() != "help" && !child.is_hide_set())
+    {
         chapter(out, child);
     }
 }

@@ -80,11 +80,6 @@ impl Child {
         })
     }
 
-    /// What it was started with.
-    pub fn start(&self) -> &Start {
-        &self.start
-    }
-
     /// When its process started, microseconds since the epoch.
     pub fn started_us(&self) -> i64 {
         self.started_us

@@ -153,7 +153,7 @@ impl Supervisor {
         }
         match Child::spawn(start, &self.launcher, &self.clock) {
             Ok(child) => {
-                self.journal.started(&attempt.run, child.pid());
+                self.journal.started(&attempt, child.pid(), child.started_us());
                 let at_us = child.started_us();
                 self.report(&Report::Started { attempt: attempt.clone(), at_us, pid: child.pid() });
                 self.children.insert(attempt, child);

@@ -8,9 +8,9 @@ use punctual_core::run::{Run, RunState, Verdict};
 use punctual_core::spec::{Context, JobSpec, Source, load};
 use punctual_core::time::Timestamp;
 use punctual_core::zone::ZoneTable;
+use punctual_engine::apply::{ApplyMode, JobChange};
 use punctual_engine::block_on::block_on;
 use punctual_engine::clock::Clock;
-use punctual_engine::control::{ApplyMode, JobChange};
 use punctual_engine::data_dir::DataDir;
 use punctual_engine::executor;
 use punctual_engine::node::{Executor, Node};
@@ -77,7 +77,7 @@ impl World {
         self.nodes += 1;
         (self.engine, self.node) = start(&self.store, &self.clock, self.nodes, self.slots);
         self.hands = Hands::default();
-        block_on(self.node.recover_once()).expect("recovers");
+        block_on(self.node.recover_once(&[], &mut self.hands)).expect("recovers");
     }
 
     pub fn apply(&self, yaml: &str) -> Vec<JobChange> {
