@@ -9,10 +9,11 @@ use punctual_core::time::Timestamp;
 use punctual_engine::apply::{ApplyMode, ChangeKind, JobChange};
 use punctual_engine::block_on::block_on;
 use punctual_engine::clock::Clock;
-use punctual_engine::data_dir::{DataDir, LockError};
+use punctual_engine::data_dir::{DataDir, Lock, LockError};
 use punctual_engine::inbox::Message;
 use punctual_engine::run_loop::{Daemon, Observer, Options};
 use punctual_engine::shared::Engine;
+use punctual_server::listen::connect_unix;
 use punctual_store::{SqliteOptions, Store};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,6 +25,10 @@ const UNUSABLE: Code = Code("API016");
 const TAKEN: Code = Code("API017");
 /// So often the definitions are looked at for changes.
 const WATCH: Duration = Duration::from_secs(1);
+/// So often the lock is tried while nobody answers on the socket.
+const LOCK_TRIES: u32 = 30;
+/// Between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// Of a failed run's output a notification gets so many lines.
 const NOTICE_LINES: usize = 50;
 
@@ -64,7 +69,7 @@ fn serve(args: &Args) -> Result<(), String> {
     let data = DataDir::open(&directory).map_err(|e| {
         error(UNUSABLE, format!("the data directory {} cannot be used: {e}", directory.display()))
     })?;
-    let lock = data.lock().map_err(|e| match e {
+    let lock = take_lock(&data).map_err(|e| match e {
         LockError::Held(pid) => {
             let holder = if pid.is_empty() { "another process".to_owned() } else { format!("process {pid}") };
             let message = format!("{holder} is using the data directory {}", directory.display());
@@ -112,6 +117,20 @@ fn serve(args: &Args) -> Result<(), String> {
 
 fn error(code: Code, message: String) -> String {
     Diagnostic::error(code, message).to_string()
+}
+
+/// Takes the lock. A command that works on the store, or a daemon that is about to end, has it for a moment; a
+/// daemon that answers keeps it.
+fn take_lock(data: &DataDir) -> Result<Lock, LockError> {
+    for _ in 0..LOCK_TRIES {
+        match data.lock() {
+            Err(LockError::Held(_)) if connect_unix(&data.socket()).is_err() => {
+                std::thread::sleep(LOCK_PAUSE)
+            }
+            had => return had,
+        }
+    }
+    data.lock()
 }
 
 /// Loads the definitions; where they are wrong and the store has a configuration already, that one goes on.
