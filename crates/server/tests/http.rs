@@ -279,7 +279,7 @@ async fn health_fails_only_for_a_stuck_loop() {
     let router = router(engine.clone());
     assert_eq!(ask(&router, "/healthz", None).await.0, StatusCode::OK);
     engine
-        .apply(vec![seed::spec()], "", punctual_engine::control::ApplyMode::Apply, false)
+        .apply(vec![seed::spec()], "", punctual_engine::apply::ApplyMode::Apply, false)
         .await
         .expect("applied");
     engine.clock().advance(Duration::from_secs(86_400));

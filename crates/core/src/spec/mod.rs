@@ -39,8 +39,8 @@ mod tests;
 pub use choice::Choice;
 pub use compile::seed;
 pub use definition::{
-    ActionSpec, CalendarSpec, CalendarUse, CatchUpSpec, CommandSpec, JobSpec, LimitsSpec, ProcessSpec,
-    ResourcesSpec, RetrySpec, RuleSpec, TriggerSpec,
+    ActionSpec, CalendarSpec, CalendarUse, CatchUpSpec, CommandSpec, FailureSpec, JobSpec, LimitsSpec,
+    ProcessSpec, ResourcesSpec, RetrySpec, RuleSpec, TriggerSpec,
 };
 pub use diff::spec_diff;
 pub use document::{Definitions, Rejection, Semaphore, WorkerPool, load};

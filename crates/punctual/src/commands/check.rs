@@ -5,6 +5,7 @@ use crate::failure::Format;
 use punctual_core::error::{Diagnostic, Severity};
 use punctual_core::spec::{Definitions, Source, lint, lint_key};
 use punctual_core::zone::ZoneTable;
+use punctual_engine::zones;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -41,7 +42,7 @@ impl Report {
 
 /// Runs the command.
 pub fn run(args: Args) -> ExitCode {
-    let report = check(&args.paths, &ZoneTable::bundled());
+    let report = check(&args.paths, &zones::open());
     let printed = match args.format {
         Format::Json => print_json(&report),
         Format::Table => print_table(&report),

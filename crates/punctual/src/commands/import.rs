@@ -121,10 +121,16 @@ fn import_crontabs(args: &CrontabArgs) -> Result<ExitCode, Diagnostic> {
     let mut crontabs: Vec<(String, Crontab)> = Vec::new();
     for file in files {
         let bytes = read(&file)?;
-        let kind = args.kind.unwrap_or_else(|| Kind::of_path(&file));
-        let owner = args.user.clone().or_else(|| owner_of(&file));
+        // `cd /etc/cron.d` first makes no difference.
+        let path = std::fs::canonicalize(&file).ok().and_then(|path| path.to_str().map(str::to_owned));
+        let path = path.unwrap_or_else(|| file.clone());
+        let kind = args.kind.unwrap_or_else(|| Kind::of_path(&path));
+        let owner = args.user.clone().or_else(|| owner_of(&path));
         let name = shown(file);
-        let crontab = crontab::read(&name, &bytes, kind, args.encoding, owner.as_deref(), &zones);
+        let mut crontab = crontab::read(&name, &bytes, kind, args.encoding, owner.as_deref(), &zones);
+        if args.kind.is_none() && kind == Kind::User {
+            crontab.warnings.extend(crontab.looks_like_the_systems(&name, &machine.users));
+        }
         crontabs.push((name, crontab));
     }
     let several = crontabs.len() > 1;

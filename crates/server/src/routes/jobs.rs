@@ -1,8 +1,7 @@
 //! Jobs: list, show, apply, pause, resume, trigger, ticks.
 
 use crate::dto::{
-    ApplyDto, Instant, JobChangeDto, JobDto, NextDto, PauseRequestDto, ResumeDto, SubmitDto, SubmittedDto,
-    TickDto,
+    ApplyDto, JobChangeDto, JobDto, PauseRequestDto, ResumeDto, SubmitDto, SubmittedDto, TickDto,
 };
 use crate::error::ApiError;
 use crate::moment::parse_moment;
@@ -11,15 +10,10 @@ use crate::routes::runs::submitted;
 use axum::Json;
 use axum::extract::{Path, State};
 use punctual_core::spec::JobSpec;
-use punctual_engine::control::ApplyMode;
+use punctual_engine::apply::ApplyMode;
 use punctual_engine::shared::Engine;
 use serde::Deserialize;
 use serde_json::Value;
-
-/// How many times to come are listed if the query does not say.
-const NEXT_DEFAULT: usize = 10;
-/// More are never listed.
-const NEXT_MAX: usize = 10_000;
 
 pub async fn list(State(engine): State<Engine>) -> Result<Json<Vec<JobDto>>, ApiError> {
     let now = engine.clock().now();
@@ -88,24 +82,4 @@ pub async fn ticks(
     let to = parse_moment(query.to.as_deref().unwrap_or("now"), now).map_err(bad_query)?;
     let ticks = engine.ticks(&name, from, to).await?;
     Ok(Json(ticks.iter().map(TickDto::from).collect()))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NextQuery {
-    from: Option<String>,
-    limit: Option<usize>,
-}
-
-/// The nominal times to come, strictly after `from`, by default now.
-pub async fn next(
-    State(engine): State<Engine>,
-    Path(name): Path<String>,
-    Params(query): Params<NextQuery>,
-) -> Result<Json<Vec<NextDto>>, ApiError> {
-    let now = engine.clock().now();
-    let from = parse_moment(query.from.as_deref().unwrap_or("now"), now).map_err(bad_query)?;
-    let limit = query.limit.unwrap_or(NEXT_DEFAULT).min(NEXT_MAX);
-    let times = engine.next(&name, from, limit).await?;
-    Ok(Json(times.into_iter().map(|(time, trigger)| NextDto { time: Instant(time), trigger }).collect()))
 }
