@@ -8,8 +8,8 @@ use punctual_core::run::{Run, RunState, Verdict};
 use punctual_core::time::Timestamp;
 use punctual_engine::apply::{ApplyMode, ChangeKind, JobChange};
 use punctual_engine::block_on::block_on;
-use punctual_engine::clock::Clock;
-use punctual_engine::data_dir::{DataDir, LockError};
+use punctual_engine::clock::{Clock, Monotonic};
+use punctual_engine::data_dir::{DataDir, Lock, LockError};
 use punctual_engine::inbox::Message;
 use punctual_engine::run_loop::{Daemon, Observer, Options};
 use punctual_engine::shared::Engine;
@@ -24,6 +24,11 @@ const UNUSABLE: Code = Code("API016");
 const TAKEN: Code = Code("API017");
 /// So often the definitions are looked at for changes.
 const WATCH: Duration = Duration::from_secs(1);
+/// So long a start waits for a data directory whose holder does not answer: the supervisor of a daemon that was
+/// killed ends its jobs first, and a command that found no daemon has the store for a moment.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// Between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Of a failed run's output a notification gets so many lines.
 const NOTICE_LINES: usize = 50;
 
@@ -64,7 +69,7 @@ fn serve(args: &Args) -> Result<(), String> {
     let data = DataDir::open(&directory).map_err(|e| {
         error(UNUSABLE, format!("the data directory {} cannot be used: {e}", directory.display()))
     })?;
-    let lock = data.lock().map_err(|e| match e {
+    let lock = lock(&data).map_err(|e| match e {
         LockError::Held(pid) => {
             let holder = if pid.is_empty() { "another process".to_owned() } else { format!("process {pid}") };
             let message = format!("{holder} is using the data directory {}", directory.display());
@@ -108,6 +113,22 @@ fn serve(args: &Args) -> Result<(), String> {
     let result = daemon.run();
     drop(listening);
     result
+}
+
+/// Takes the lock. A holder that answers on the socket is a daemon and keeps it; any other is about to let go.
+fn lock(data: &DataDir) -> Result<Lock, LockError> {
+    let limit = Monotonic::now().after(LOCK_WAIT);
+    loop {
+        match data.lock() {
+            Err(LockError::Held(_))
+                if !limit.until_from(Monotonic::now()).is_zero()
+                    && punctual_server::listen::connect_unix(&data.socket()).is_err() =>
+            {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            result => return result,
+        }
+    }
 }
 
 fn error(code: Code, message: String) -> String {
