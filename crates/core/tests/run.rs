@@ -5,7 +5,7 @@ use punctual_core::attempt::{Attempt, Exit, Outcome};
 use punctual_core::id::{Fence, JobId, NodeId, Revision, RunId};
 use punctual_core::job::OnLost;
 use punctual_core::occurrence::Reason;
-use punctual_core::retry::Retry;
+use punctual_core::retry::{Failure, Failures, Retry};
 use punctual_core::run::{Hold, Illegal, LOSSES_MAX, Policy, Run, RunEvent, RunState, StopReason, Verdict};
 use punctual_core::time::Timestamp;
 use std::time::Duration;
@@ -35,8 +35,20 @@ fn run() -> Run {
 
 fn policy() -> impl Strategy<Value = Policy> {
     let on_lost = prop_oneof![Just(OnLost::Retry), Just(OnLost::Hold), Just(OnLost::Fail)];
-    (0_u32..6, on_lost)
-        .prop_map(|(retries_max, on_lost)| Policy { retry: Retry { retries_max, ..Retry::NONE }, on_lost })
+    let failures = prop_oneof![
+        3 => Just(Failures::ALL),
+        1 => Just(Failures::ALL.without(Failure::Timeout)),
+        1 => Just(Failures::NONE.with(Failure::Spawn)),
+    ];
+    (0_u32..6, on_lost, failures).prop_map(|(retries_max, on_lost, failures)| Policy {
+        retry: Retry {
+            retries_max,
+            backoff: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(300),
+            failures,
+        },
+        on_lost,
+    })
 }
 
 /// An event without its fence: an ended attempt comes under the present lease, or under an older one.
@@ -110,6 +122,15 @@ fn check_step(before: &Run, event: &RunEvent, after: Result<&Run, &Illegal>) -> 
     Ok(())
 }
 
+/// A failure that the policy does not try again is the end.
+fn check_failure(run: &Run, policy: &Policy) -> Result<(), TestCaseError> {
+    let Some(last) = run.attempts.last() else { return Ok(()) };
+    let is_failure = matches!(last.outcome, Outcome::Failed | Outcome::Timeout | Outcome::SpawnFailed);
+    let is_tried_again = policy.retry.failures.contains(last.outcome, &last.exit);
+    prop_assert!(!is_failure || is_tried_again || run.is_finished());
+    Ok(())
+}
+
 fn check_end(run: &Run, policy: &Policy) -> Result<(), TestCaseError> {
     let successes = run.attempts.iter().filter(|a| a.outcome == Outcome::Success).count();
     let last = run.attempts.last().map(|attempt| attempt.outcome);
@@ -153,6 +174,7 @@ proptest! {
                 prop_assert!(was_due && !was_held_as_lost);
             }
             check_end(&after, &policy)?;
+            check_failure(&after, &policy)?;
             run = after;
         }
     }
@@ -182,7 +204,7 @@ fn a_retry_waits_for_its_backoff() {
             retries_max: 1,
             backoff: Duration::from_secs(40),
             backoff_max: Duration::from_secs(300),
-            ..Retry::NONE
+            failures: Failures::ALL,
         },
         on_lost: OnLost::Retry,
     };
