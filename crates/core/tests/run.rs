@@ -35,18 +35,8 @@ fn run() -> Run {
 
 fn policy() -> impl Strategy<Value = Policy> {
     let on_lost = prop_oneof![Just(OnLost::Retry), Just(OnLost::Hold), Just(OnLost::Fail)];
-    let failures = prop_oneof![
-        3 => Just(Failures::ALL),
-        1 => Just(Failures::ALL.without(Failure::Timeout)),
-        1 => Just(Failures::NONE.with(Failure::Spawn)),
-    ];
-    (0_u32..6, on_lost, failures).prop_map(|(retries_max, on_lost, failures)| Policy {
-        retry: Retry {
-            retries_max,
-            backoff: Duration::from_secs(1),
-            backoff_max: Duration::from_secs(300),
-            failures,
-        },
+    (0_u32..6, on_lost).prop_map(|(retries_max, on_lost)| Policy {
+        retry: Retry { retries_max, ..Retry::NONE },
         on_lost,
     })
 }
@@ -122,15 +112,6 @@ fn check_step(before: &Run, event: &RunEvent, after: Result<&Run, &Illegal>) -> 
     Ok(())
 }
 
-/// A failure that the policy does not try again is the end.
-fn check_failure(run: &Run, policy: &Policy) -> Result<(), TestCaseError> {
-    let Some(last) = run.attempts.last() else { return Ok(()) };
-    let is_failure = matches!(last.outcome, Outcome::Failed | Outcome::Timeout | Outcome::SpawnFailed);
-    let is_tried_again = policy.retry.failures.contains(last.outcome, &last.exit);
-    prop_assert!(!is_failure || is_tried_again || run.is_finished());
-    Ok(())
-}
-
 fn check_end(run: &Run, policy: &Policy) -> Result<(), TestCaseError> {
     let successes = run.attempts.iter().filter(|a| a.outcome == Outcome::Success).count();
     let last = run.attempts.last().map(|attempt| attempt.outcome);
@@ -174,7 +155,6 @@ proptest! {
                 prop_assert!(was_due && !was_held_as_lost);
             }
             check_end(&after, &policy)?;
-            check_failure(&after, &policy)?;
             run = after;
         }
     }
@@ -204,7 +184,7 @@ fn a_retry_waits_for_its_backoff() {
             retries_max: 1,
             backoff: Duration::from_secs(40),
             backoff_max: Duration::from_secs(300),
-            failures: Failures::ALL,
+            ..Retry::NONE
         },
         on_lost: OnLost::Retry,
     };
@@ -217,4 +197,21 @@ fn a_retry_waits_for_its_backoff() {
     let lease = || RunEvent::Lease { owner: NODE };
     assert_eq!(queued.apply(lease(), &policy, early), Err(Illegal::State("it is not due")));
     assert!(queued.apply(lease(), &policy, due).is_ok());
+}
+
+#[test]
+fn a_failure_that_is_not_retried_ends_the_run() {
+    let failures = Failures::NONE.with(Failure::Timeout);
+    let policy = Policy { retry: Retry { retries_max: 3, failures, ..Retry::NONE }, on_lost: OnLost::Retry };
+    let leased = run().apply(RunEvent::Lease { owner: NODE }, &policy, START).expect("it is due");
+    let ended = |outcome, code| {
+        let mut event = event(&Plan::Ended { outcome, fence_behind: 0 }, &leased, START);
+        if let RunEvent::Ended { attempt, .. } = &mut event {
+            attempt.exit.code = code;
+        }
+        leased.apply(event, &policy, START).expect("it is leased").state
+    };
+    let failed = ended(Outcome::Failed, Some(1));
+    assert!(matches!(failed, RunState::Finished { verdict: Verdict::Failed, .. }), "{failed:?}");
+    assert!(matches!(ended(Outcome::Timeout, None), RunState::Queued { .. }));
 }
