@@ -35,10 +35,8 @@ fn run() -> Run {
 
 fn policy() -> impl Strategy<Value = Policy> {
     let on_lost = prop_oneof![Just(OnLost::Retry), Just(OnLost::Hold), Just(OnLost::Fail)];
-    (0_u32..6, on_lost).prop_map(|(retries_max, on_lost)| Policy {
-        retry: Retry { retries_max, backoff: Duration::from_secs(1), backoff_max: Duration::from_secs(300) },
-        on_lost,
-    })
+    (0_u32..6, on_lost)
+        .prop_map(|(retries_max, on_lost)| Policy { retry: Retry { retries_max, ..Retry::NONE }, on_lost })
 }
 
 /// An event without its fence: an ended attempt comes under the present lease, or under an older one.
@@ -184,6 +182,7 @@ fn a_retry_waits_for_its_backoff() {
             retries_max: 1,
             backoff: Duration::from_secs(40),
             backoff_max: Duration::from_secs(300),
+            ..Retry::NONE
         },
         on_lost: OnLost::Retry,
     };
