@@ -67,6 +67,21 @@ fn a_path_longer_than_a_socket_address_works() {
 }
 
 #[test]
+fn clients_that_only_hold_their_connections_do_not_hold_the_end() {
+    let scratch = Scratch::new("socket-held");
+    let engine = seed::empty(&scratch);
+    let path = scratch.path().join("punctual.sock");
+    let listening = serve_unix(&path, router(engine)).expect("served");
+    let mut idle: Vec<_> = (0..80).map(|_| connect_unix(&path).expect("it is queued")).collect();
+    idle[0].write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").expect("sent");
+    let mut begun = [0_u8; 15];
+    idle[0].read_exact(&mut begun).expect("the first is served");
+    assert_eq!(&begun, b"HTTP/1.1 200 OK");
+    drop(listening);
+    assert!(!path.exists());
+}
+
+#[test]
 fn whatever_arrives_the_service_goes_on() {
     let scratch = Scratch::new("socket-any");
     let path = scratch.path().join("punctual.sock");
