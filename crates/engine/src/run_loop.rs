@@ -157,6 +157,7 @@ impl Daemon {
                 Message::Report(Some(report)) => self.node.report(&report),
                 Message::Report(None) => self.replace_supervisor(),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
+                Message::Remark(text) => self.hands.observer.remark(&text),
                 Message::Shutdown => end = true,
             }
         }
