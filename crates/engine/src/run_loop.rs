@@ -21,6 +21,7 @@ use punctual_core::time::Timestamp;
 use punctual_store::StoreError;
 use punctual_store::row::NodeRow;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -121,7 +122,7 @@ impl Daemon {
             if self.take_messages() {
                 return self.shut_down();
             }
-            let wake = match block_on(self.node.cycle_once(&mut self.hands)) {
+            let wake = match self.cycle_contained() {
                 Ok(cycled) => self.wake(&cycled),
                 Err(error) => {
                     self.check(&error)?;
@@ -134,6 +135,17 @@ impl Daemon {
                     .map_err(|e| format!("the timer failed: {e}"))?;
             }
         }
+    }
+
+    /// A cycle; a panic in it is an error like another, and the timer goes on.
+    fn cycle_contained(&mut self) -> Result<Cycled, EngineError> {
+        let cycle = AssertUnwindSafe(|| block_on(self.node.cycle_once(&mut self.hands)));
+        catch_unwind(cycle).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|t| (*t).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            self.engine.set_aside(format!("a cycle panicked, and the next goes on: {text}"));
+            Ok(Cycled::default())
+        })
     }
 
     /// When to look again if nothing happens before.

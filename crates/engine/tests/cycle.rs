@@ -481,7 +481,11 @@ fn a_trigger_that_cannot_be_decided_is_set_aside_and_the_others_go_on() {
         let _ = block_on(world.node.cycle_once(&mut world.hands));
     }
     for job in ["a", "b", "d"] {
-        assert!(world.told(job).iter().filter(|t| t.ends_with("run")).count() >= 10, "{job}: {:?}", world.told(job));
+        assert!(
+            world.told(job).iter().filter(|t| t.ends_with("run")).count() >= 10,
+            "{job}: {:?}",
+            world.told(job)
+        );
     }
     let why = block_on(world.engine.why(WhySubject::Job("c".into()))).expect("answers");
     assert!(why.answer.contains("quarantined"), "{}", why.answer);
