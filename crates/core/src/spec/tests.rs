@@ -223,6 +223,30 @@ fn a_retry_policy_chooses_its_failures() {
 }
 
 #[test]
+fn circles_of_jobs_are_told_once() {
+    let warned = |text: &str| {
+        let warnings = load_one(text).expect("it loads").warnings;
+        warnings.into_iter().filter(|d| d.code.0 == "DEF108").count()
+    };
+    let after =
+        |name: &str, upstreams: &str| format!("  - {{name: {name}, run: [x], triggers: [{upstreams}]}}\n");
+    let edge = |name: &str| format!("{{after: {name}}}");
+    assert_eq!(warned(&format!("jobs:\n{}", after("a", &edge("a")))), 1);
+    let circle = [after("a", &edge("b")), after("b", &edge("c")), after("c", &edge("a"))].concat();
+    assert_eq!(warned(&format!("jobs:\n{circle}")), 1);
+    let diamond = [
+        after("a", ""),
+        after("b", &edge("a")),
+        after("c", &edge("a")),
+        after("d", "{after: b}, {after: c}"),
+    ]
+    .concat();
+    assert_eq!(warned(&format!("jobs:\n{diamond}")), 0);
+    let chain: String = (0..3000).map(|n| after(&format!("j{n}"), &edge(&format!("j{}", n + 1)))).collect();
+    assert_eq!(warned(&format!("jobs:\n{chain}")), 0);
+}
+
+#[test]
 fn executors_of_later_releases_load_paused_and_whole() {
     let text = "job: {name: a, container: {image: \"busybox:1\", args: [a, \"${X}\"]}}";
     let definitions = load_one(text).expect("it loads");

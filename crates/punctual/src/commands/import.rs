@@ -1,6 +1,7 @@
 //! `punctual import`: what other schedulers' files say, as definitions.
 
 use crate::definitions;
+use crate::failure::print;
 use crate::import::crontab::{self, Crontab, Kind};
 use crate::import::crontab_jobs;
 use crate::import::k8s::{self, Manifests};
@@ -13,6 +14,7 @@ use clap::{Subcommand, ValueEnum};
 use punctual_core::error::Diagnostic;
 use punctual_core::zone::ZoneTable;
 use punctual_engine::zones;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -219,7 +221,7 @@ fn read(file: &str) -> Result<Vec<u8>, Diagnostic> {
     let read = if file == "-" {
         std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(file).and_then(|opened| opened.take(limit).read_to_end(&mut bytes))
+        File::open(file).and_then(|opened| opened.take(limit).read_to_end(&mut bytes))
     };
     read.map_err(|error| cannot_read(file, &error))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
@@ -250,14 +252,16 @@ impl Output {
                 imported.yaml.clone()
             }
         };
-        let (written, to) = match &self.output {
-            None => (std::io::stdout().lock().write_all(text.as_bytes()), "standard output".to_owned()),
-            Some(path) => (
-                std::fs::File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes())),
-                path.display().to_string(),
-            ),
-        };
-        written.map_err(|error| Diagnostic::error(CANNOT_READ, format!("cannot write {to}: {error}")))?;
+        match &self.output {
+            None => print(text),
+            Some(path) => {
+                let written = File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
+                written.map_err(|error| {
+                    let message = format!("cannot write {}: {error}", path.display());
+                    Diagnostic::error(CANNOT_READ, message).hint("an existing file is not overwritten")
+                })?;
+            }
+        }
         Ok(if imported.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
 }

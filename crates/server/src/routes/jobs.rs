@@ -5,10 +5,10 @@ use crate::dto::{
 };
 use crate::error::ApiError;
 use crate::moment::parse_moment;
-use crate::request::{Body, Params, bad_body, bad_query};
+use crate::request::{Body, Params, Segment, bad_body, bad_query};
 use crate::routes::runs::submitted;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use punctual_core::spec::JobSpec;
 use punctual_engine::apply::ApplyMode;
 use punctual_engine::shared::Engine;
@@ -21,7 +21,7 @@ pub async fn list(State(engine): State<Engine>) -> Result<Json<Vec<JobDto>>, Api
     Ok(Json(jobs.iter().map(|job| JobDto::new(job, now)).collect()))
 }
 
-pub async fn show(State(engine): State<Engine>, Path(name): Path<String>) -> Result<Json<JobDto>, ApiError> {
+pub async fn show(State(engine): State<Engine>, Segment(name): Segment) -> Result<Json<JobDto>, ApiError> {
     let job = engine.job(&name).await?;
     Ok(Json(JobDto::new(&job, engine.clock().now())))
 }
@@ -39,25 +39,25 @@ pub async fn apply(
 
 pub async fn pause(
     State(engine): State<Engine>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     Body(body): Body<PauseRequestDto>,
 ) -> Result<Json<JobDto>, ApiError> {
     engine.pause(&name, &body.reason).await?;
-    show(State(engine), Path(name)).await
+    show(State(engine), Segment(name)).await
 }
 
 pub async fn resume(
     State(engine): State<Engine>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     Body(body): Body<ResumeDto>,
 ) -> Result<Json<JobDto>, ApiError> {
     engine.resume(&name, body.catch_up).await?;
-    show(State(engine), Path(name)).await
+    show(State(engine), Segment(name)).await
 }
 
 pub async fn trigger(
     State(engine): State<Engine>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     Body(body): Body<SubmitDto>,
 ) -> Result<Json<SubmittedDto>, ApiError> {
     let made = engine.submit(&name, body.key, body.params).await?;
@@ -74,7 +74,7 @@ pub struct TicksQuery {
 /// By default the last day, up to now.
 pub async fn ticks(
     State(engine): State<Engine>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     Params(query): Params<TicksQuery>,
 ) -> Result<Json<Vec<TickDto>>, ApiError> {
     let now = engine.clock().now();

@@ -111,7 +111,8 @@ fn retry_text(policy: &RetrySpec) -> String {
     match policy.max_retries {
         0 => "none".to_owned(),
         most => format!(
-            "{most} retries, after {} doubling up to {}",
+            "{most} {}, after {} doubling up to {}",
+            if most == 1 { "retry" } else { "retries" },
             format_duration(policy.backoff),
             format_duration(policy.max_backoff)
         ),
