@@ -2,14 +2,14 @@
 
 use crate::data::Data;
 use crate::definitions;
-use punctual_core::error::Diagnostic;
+use punctual_core::error::{Code, Diagnostic};
 use punctual_core::job::Job;
 use punctual_core::run::{Run, RunState, Verdict};
 use punctual_core::time::Timestamp;
+use punctual_engine::apply::{ApplyMode, ChangeKind, JobChange};
 use punctual_engine::block_on::block_on;
-use punctual_engine::clock::Clock;
-use punctual_engine::control::{ApplyMode, ChangeKind, JobChange};
-use punctual_engine::data_dir::{DataDir, LockError};
+use punctual_engine::clock::{Clock, Monotonic};
+use punctual_engine::data_dir::{DataDir, Lock, LockError};
 use punctual_engine::inbox::Message;
 use punctual_engine::run_loop::{Daemon, Observer, Options};
 use punctual_engine::shared::Engine;
@@ -18,8 +18,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// The data directory cannot be used.
+const UNUSABLE: Code = Code("API016");
+/// Another process has the data directory.
+const TAKEN: Code = Code("API017");
 /// So often the definitions are looked at for changes.
 const WATCH: Duration = Duration::from_secs(1);
+/// So long a start waits for a data directory whose holder does not answer: the supervisor of a daemon that was
+/// killed ends its jobs first, and a command that found no daemon has the store for a moment.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// Between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Of a failed run's output a notification gets so many lines.
 const NOTICE_LINES: usize = 50;
 
@@ -58,22 +67,22 @@ pub fn run(args: Args) -> ExitCode {
 fn serve(args: &Args) -> Result<(), String> {
     let directory = args.data.directory();
     let data = DataDir::open(&directory).map_err(|e| {
-        error("API016", format!("the data directory {} cannot be used: {e}", directory.display()))
+        error(UNUSABLE, format!("the data directory {} cannot be used: {e}", directory.display()))
     })?;
-    let lock = data.lock().map_err(|e| match e {
+    let lock = lock(&data).map_err(|e| match e {
         LockError::Held(pid) => {
             let holder = if pid.is_empty() { "another process".to_owned() } else { format!("process {pid}") };
             let message = format!("{holder} is using the data directory {}", directory.display());
-            Diagnostic::error(punctual_core::error::Code("API017"), message)
+            Diagnostic::error(TAKEN, message)
                 .hint("stop it first, or choose another directory with --data")
                 .to_string()
         }
         LockError::Io(e) => {
-            error("API016", format!("the data directory {} cannot be locked: {e}", directory.display()))
+            error(UNUSABLE, format!("the data directory {} cannot be locked: {e}", directory.display()))
         }
     })?;
     let store = Store::open_sqlite(&data.store(), SqliteOptions::new(punctual_engine::clock::since_boot))
-        .map_err(|e| error(e.code().0, e.to_string()))?;
+        .map_err(|e| error(e.code(), e.to_string()))?;
     let zones = punctual_engine::zones::open();
     let engine = Engine::new(store, zones, Clock::System, data);
     let owner = match &args.definitions {
@@ -106,8 +115,24 @@ fn serve(args: &Args) -> Result<(), String> {
     result
 }
 
-fn error(code: &'static str, message: String) -> String {
-    Diagnostic::error(punctual_core::error::Code(code), message).to_string()
+/// Takes the lock. A holder that answers on the socket is a daemon and keeps it; any other is about to let go.
+fn lock(data: &DataDir) -> Result<Lock, LockError> {
+    let limit = Monotonic::now().after(LOCK_WAIT);
+    loop {
+        match data.lock() {
+            Err(LockError::Held(_))
+                if !limit.until_from(Monotonic::now()).is_zero()
+                    && punctual_server::listen::connect_unix(&data.socket()).is_err() =>
+            {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            result => return result,
+        }
+    }
+}
+
+fn error(code: Code, message: String) -> String {
+    Diagnostic::error(code, message).to_string()
 }
 
 /// Loads the definitions; where they are wrong and the store has a configuration already, that one goes on.
@@ -139,7 +164,7 @@ fn load(engine: &Engine, path: &Path, owner: &str) -> Result<Vec<JobChange>, Str
     }
     block_on(engine.apply(loaded.jobs, owner, ApplyMode::Apply, true)).map_err(|e| match e {
         punctual_engine::error::EngineError::Definition(errors) => join(&errors),
-        e => error(e.code().0, e.to_string()),
+        e => error(e.code(), e.to_string()),
     })
 }
 
