@@ -361,6 +361,7 @@ fn a_report_of_an_old_lease_changes_nothing() {
     assert_eq!(world.run(old.id).state, new.state);
 }
 
+// proves I-17
 #[test]
 fn a_job_runs_after_the_one_it_waits_for_succeeded() {
     let mut world = World::new();

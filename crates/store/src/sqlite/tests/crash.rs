@@ -62,6 +62,7 @@ fn start(dir: &Dir, from: u32) -> Child {
         .expect("the test program starts")
 }
 
+// proves I-19
 #[test]
 fn what_was_acknowledged_survives_kill_9() {
     let kills: u32 = std::env::var("PUNCTUAL_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
