@@ -29,6 +29,10 @@ const LOOKED_AT: usize = 256;
 
 /// How attempts are carried out. Ends come back through [`Node::ended`].
 pub trait Executor {
+    /// Whether attempts can be started now; while not, none is leased.
+    fn is_ready(&self) -> bool {
+        true
+    }
     /// Starts an attempt of a leased run. An attempt that cannot start ends with the reason.
     fn start(&mut self, job: &Job, run: &Run) -> Result<(), String>;
     /// Tells an attempt to end.
@@ -127,7 +131,8 @@ impl Node {
         let now = self.engine.clock().now();
         let ended = self.ended.clone();
         let mut ask = self.ask();
-        let slots = self.slots.saturating_sub(self.running.len() - self.settling());
+        let free = self.slots.saturating_sub(self.running.len() - self.settling());
+        let slots = if executor.is_ready() { free } else { 0 };
         ask.due = Some((now, DUE_MAX));
         // More than can start are looked at, so that what waits too long expires while every slot is taken.
         ask.queued = Some((now, slots.max(LOOKED_AT)));
