@@ -237,6 +237,7 @@ impl Run {
 
     fn settle(&mut self, stop: Option<StopReason>, attempt: Attempt, policy: &Policy, now: Timestamp) {
         let outcome = attempt.outcome;
+        let retried = policy.retry.failures.contains(outcome, &attempt.exit);
         self.attempts.push(attempt);
         match outcome {
             Outcome::Success => self.finish(now, Verdict::Success, None),
@@ -252,7 +253,7 @@ impl Run {
                 }
             }
             Outcome::Failed | Outcome::Timeout | Outcome::SpawnFailed => {
-                match policy.retry.wait(self.id, self.retries + 1) {
+                match policy.retry.wait(self.id, self.retries + 1).filter(|_| retried) {
                     Some(wait) => {
                         self.retries += 1;
                         self.state = RunState::Queued { due: now.saturating_add(wait) };

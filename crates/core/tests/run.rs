@@ -5,7 +5,7 @@ use punctual_core::attempt::{Attempt, Exit, Outcome};
 use punctual_core::id::{Fence, JobId, NodeId, Revision, RunId};
 use punctual_core::job::OnLost;
 use punctual_core::occurrence::Reason;
-use punctual_core::retry::Retry;
+use punctual_core::retry::{Failure, Failures, Retry};
 use punctual_core::run::{Hold, Illegal, LOSSES_MAX, Policy, Run, RunEvent, RunState, StopReason, Verdict};
 use punctual_core::time::Timestamp;
 use std::time::Duration;
@@ -36,7 +36,7 @@ fn run() -> Run {
 fn policy() -> impl Strategy<Value = Policy> {
     let on_lost = prop_oneof![Just(OnLost::Retry), Just(OnLost::Hold), Just(OnLost::Fail)];
     (0_u32..6, on_lost).prop_map(|(retries_max, on_lost)| Policy {
-        retry: Retry { retries_max, backoff: Duration::from_secs(1), backoff_max: Duration::from_secs(300) },
+        retry: Retry { retries_max, ..Retry::NONE },
         on_lost,
     })
 }
@@ -184,6 +184,7 @@ fn a_retry_waits_for_its_backoff() {
             retries_max: 1,
             backoff: Duration::from_secs(40),
             backoff_max: Duration::from_secs(300),
+            ..Retry::NONE
         },
         on_lost: OnLost::Retry,
     };
@@ -196,4 +197,21 @@ fn a_retry_waits_for_its_backoff() {
     let lease = || RunEvent::Lease { owner: NODE };
     assert_eq!(queued.apply(lease(), &policy, early), Err(Illegal::State("it is not due")));
     assert!(queued.apply(lease(), &policy, due).is_ok());
+}
+
+#[test]
+fn a_failure_that_is_not_retried_ends_the_run() {
+    let failures = Failures::NONE.with(Failure::Timeout);
+    let policy = Policy { retry: Retry { retries_max: 3, failures, ..Retry::NONE }, on_lost: OnLost::Retry };
+    let leased = run().apply(RunEvent::Lease { owner: NODE }, &policy, START).expect("it is due");
+    let ended = |outcome, code| {
+        let mut event = event(&Plan::Ended { outcome, fence_behind: 0 }, &leased, START);
+        if let RunEvent::Ended { attempt, .. } = &mut event {
+            attempt.exit.code = code;
+        }
+        leased.apply(event, &policy, START).expect("it is leased").state
+    };
+    let failed = ended(Outcome::Failed, Some(1));
+    assert!(matches!(failed, RunState::Finished { verdict: Verdict::Failed, .. }), "{failed:?}");
+    assert!(matches!(ended(Outcome::Timeout, None), RunState::Queued { .. }));
 }

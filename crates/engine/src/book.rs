@@ -6,8 +6,10 @@
 
 use crate::definitions::Definitions;
 use punctual_core::admission::{Admission, Arriving, admit};
+use punctual_core::attempt::Outcome;
 use punctual_core::fire::{self, Firing, Input};
 use punctual_core::id::{Fence, JobId, NodeId, Revision, RunId, TriggerId};
+use punctual_core::invariant;
 use punctual_core::job::{Job, Overlap};
 use punctual_core::occurrence::{Disposition, Occurrence, Reason, Skip, SkipRange};
 use punctual_core::queue::{self, Candidate, Capacity};
@@ -217,6 +219,9 @@ impl Book {
         let Some(job) = self.definition(run.job, run.revision) else { return false };
         let policy = Policy { retry: job.retry, on_lost: job.on_lost };
         let Ok(next) = run.apply(event.clone(), &policy, self.now) else { return false };
+        invariant!(I6, next.fence >= run.fence, "run {id}: fence {:?} after {:?}", next.fence, run.fence);
+        let successes = next.attempts.iter().filter(|a| a.outcome == Outcome::Success).count();
+        invariant!(I11, successes <= 1, "run {id} has {successes} successes");
         self.runs_changed.insert(id);
         self.runs.insert(id, next.clone());
         match (&next.state, event) {
@@ -373,6 +378,14 @@ impl Book {
 
     /// Writes a trigger row.
     pub fn put_trigger(&mut self, row: TriggerRow) {
+        let before = self.triggers.get(&row.id).map(|t| t.state.cursor);
+        invariant!(
+            I4,
+            before.is_none_or(|b| row.state.cursor >= b),
+            "trigger {}: cursor {:?} after {before:?}",
+            row.id.0,
+            row.state
+        );
         self.triggers_changed.insert(row.id);
         self.triggers.insert(row.id, row);
     }

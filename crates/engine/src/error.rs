@@ -1,6 +1,5 @@
 //! What can go wrong with a request to the engine.
 
-use crate::control::JobChange;
 use punctual_core::error::{Code, Diagnostic};
 use punctual_store::StoreError;
 use std::fmt;
@@ -35,8 +34,6 @@ pub enum EngineError {
     },
     /// The store could not do it.
     Store(StoreError),
-    /// Not an error: a dry run ends here, with what it would have changed.
-    DryRun(Vec<JobChange>),
 }
 
 impl EngineError {
@@ -49,7 +46,6 @@ impl EngineError {
             Self::Owned { .. } => Code("RUN004"),
             Self::State { .. } => Code("RUN005"),
             Self::Store(error) => error.code(),
-            Self::DryRun(_) => Code("RUN006"),
         }
     }
 
@@ -62,7 +58,7 @@ impl EngineError {
             Self::Definition(diagnostics) => diagnostics.first().and_then(|d| d.hint.clone()),
             Self::Owned { owner, .. } => Some(format!("edit {owner}; the daemon that serves it reloads it")),
             Self::State { hint, .. } => Some(hint.clone()),
-            Self::Store(_) | Self::DryRun(_) => None,
+            Self::Store(_) => None,
         }
     }
 }
@@ -79,7 +75,6 @@ impl fmt::Display for EngineError {
             Self::Owned { job, owner } => write!(f, "job {job} belongs to the definitions in {owner}"),
             Self::State { message, .. } => f.write_str(message),
             Self::Store(error) => error.fmt(f),
-            Self::DryRun(changes) => write!(f, "a dry run of {} jobs", changes.len()),
         }
     }
 }

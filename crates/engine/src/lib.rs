@@ -2,6 +2,7 @@
 //!
 //! This crate must not know HTTP, JSON documents for people, or a command line.
 
+pub mod apply;
 pub mod block_on;
 pub mod book;
 pub mod clock;
@@ -17,5 +18,6 @@ pub mod shared;
 pub mod supervisor;
 pub mod timer;
 pub mod view;
+pub mod why;
 
 pub mod zones;

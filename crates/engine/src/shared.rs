@@ -180,6 +180,31 @@ impl Engine {
         T: Send + 'static,
         F: Fn(&mut Book, &Snapshot) -> Result<T, EngineError> + Send + Sync + 'static,
     {
+        self.decide(ask, work, true).await
+    }
+
+    /// As [`Engine::write`], but writes nothing: what would be decided.
+    ///
+    /// # Errors
+    /// As [`Engine::write`].
+    pub async fn look<T, F>(&self, ask: &mut Ask, work: F) -> Result<T, EngineError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Book, &Snapshot) -> Result<T, EngineError> + Send + Sync + 'static,
+    {
+        Ok(self.decide(ask, work, false).await?.0)
+    }
+
+    async fn decide<T, F>(
+        &self,
+        ask: &mut Ask,
+        work: F,
+        writes: bool,
+    ) -> Result<(T, Effects, Done), EngineError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Book, &Snapshot) -> Result<T, EngineError> + Send + Sync + 'static,
+    {
         let work = Arc::new(work);
         for _ in 0..LOADS_MAX {
             let answer = Arc::new(Mutex::new(None));
@@ -190,7 +215,7 @@ impl Engine {
                     let mut book = Book::new(snapshot, definitions.clone(), clock.now());
                     let result = work(&mut book, snapshot);
                     let (decision, effects) = book.close();
-                    let complete = effects.missing.is_empty() && effects.unread.is_empty();
+                    let complete = effects.missing.is_empty() && effects.unread.is_empty() && writes;
                     let written = if result.is_ok() && complete { decision } else { Decision::default() };
                     *answer.lock().expect("no holder of this lock panics") = Some((result, effects));
                     written

@@ -5,10 +5,10 @@ mod support;
 use punctual_core::attempt::Outcome;
 use punctual_core::run::{Hold, RunState, Verdict};
 use punctual_core::time::Timestamp;
+use punctual_engine::apply::{ApplyMode, ChangeKind};
 use punctual_engine::block_on::block_on;
-use punctual_engine::control::{ApplyMode, ChangeKind};
 use punctual_engine::error::EngineError;
-use punctual_engine::view::WhySubject;
+use punctual_engine::why::WhySubject;
 use serde_json::Map;
 use std::time::Duration;
 use support::{START, World, specs};
@@ -361,6 +361,7 @@ fn a_report_of_an_old_lease_changes_nothing() {
     assert_eq!(world.run(old.id).state, new.state);
 }
 
+// proves I-17
 #[test]
 fn a_job_runs_after_the_one_it_waits_for_succeeded() {
     let mut world = World::new();

@@ -24,8 +24,8 @@ use tower::ServiceExt;
 const NO_ANSWER: Code = Code("API001");
 /// The daemon's socket may not be opened.
 const NOT_ALLOWED: Code = Code("API013");
-/// There is no such data directory.
-const NO_DATA: Code = Code("API014");
+/// There is no such data directory, or it cannot be used.
+pub const NO_DATA: Code = Code("API014");
 /// The connection broke, or the answer is not one.
 const BAD_ANSWER: Code = Code("API015");
 

@@ -18,6 +18,11 @@ impl Data {
         Self { data: Some(directory.to_owned()) }
     }
 
+    /// Whether a directory was named, by option or environment.
+    pub fn is_given(&self) -> bool {
+        self.data.is_some() || env::var_os("PUNCTUAL_DATA").is_some_and(|v| !v.is_empty())
+    }
+
     /// What was asked for, or the default.
     pub fn directory(&self) -> PathBuf {
         let set = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);

@@ -1,16 +1,14 @@
 //! The router over the store in this process, where no daemon has the data directory.
 
+use crate::client::NO_DATA;
 use crate::failure::{Failure, UNAVAILABLE};
 use axum::Router;
-use punctual_core::error::{Code, Diagnostic};
+use punctual_core::error::Diagnostic;
 use punctual_engine::clock::{self, Clock};
 use punctual_engine::data_dir::{DataDir, Lock, LockError};
 use punctual_engine::shared::Engine;
 use punctual_store::{SqliteOptions, Store};
 use std::path::Path;
-
-/// The data directory cannot be used.
-const NO_DATA: Code = Code("API014");
 
 /// The store, opened and locked by this process.
 pub struct Local {

@@ -8,6 +8,7 @@ mod export;
 mod failure;
 mod import;
 mod local;
+mod measured;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]

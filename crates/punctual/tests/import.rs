@@ -1,5 +1,5 @@
-//! What `punctual import` prints for whole files. After an intended change: `UPDATE_FIXTURES=1 cargo test --test import`,
-//! then look at the difference.
+//! What `punctual import` and `punctual export` print for whole files. After an intended change
+//! `PUNCTUAL_UPDATE=1 cargo nextest run -p punctual --test import` writes them anew: look at the difference.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -18,7 +18,7 @@ fn prints(args: &[&str], file: &str) -> Output {
     let output = punctual(args);
     let text = String::from_utf8(output.stdout.clone()).expect("output is text");
     let path = fixtures().join(file);
-    if std::env::var_os("UPDATE_FIXTURES").is_some() {
+    if std::env::var_os("PUNCTUAL_UPDATE").is_some() {
         std::fs::write(&path, &text).expect("fixtures can be written");
     }
     let expected = std::fs::read_to_string(&path).expect("the fixture exists");
@@ -61,4 +61,12 @@ fn a_file_that_cannot_be_read_is_told_apart_from_one_that_cannot_be_imported() {
     assert!(output.stdout.is_empty());
     let there = punctual(&["import", "crontab", "busy.crontab", "-o", "busy.yaml"]);
     assert_eq!(there.status.code(), Some(2), "an existing file is not overwritten");
+}
+
+#[test]
+fn a_system_crontab_that_is_taken_for_a_users_is_remarked_on() {
+    let output = punctual(&["import", "crontab", "--format=json", "system.crontab"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let reason = json["warnings"][0]["reason"].as_str().expect("a warning");
+    assert!(reason.contains("--kind system"), "{reason}");
 }

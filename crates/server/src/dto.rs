@@ -4,8 +4,9 @@
 use punctual_core::attempt::Attempt;
 use punctual_core::run::{Run, RunState};
 use punctual_core::time::Timestamp;
-use punctual_engine::control::{ChangeKind, JobChange};
-use punctual_engine::view::{JobView, RunView, Status, Tick, Why};
+use punctual_engine::apply::{ChangeKind, JobChange};
+use punctual_engine::view::{JobView, RunView, Status, Tick};
+use punctual_engine::why::Why;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -257,16 +258,6 @@ pub struct SubmittedDto {
     pub run: RunDto,
     /// Whether an earlier submission of the same key had made it.
     pub existing: bool,
-}
-
-/// A nominal time to come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NextDto {
-    /// The nominal time.
-    pub time: Instant,
-    /// The trigger that names it.
-    pub trigger: String,
 }
 
 /// What became of one nominal time.

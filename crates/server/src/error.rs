@@ -51,7 +51,6 @@ impl From<EngineError> for ApiError {
             EngineError::Definition(_) => StatusCode::UNPROCESSABLE_ENTITY,
             EngineError::Owned { .. } | EngineError::State { .. } => StatusCode::CONFLICT,
             EngineError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-            EngineError::DryRun(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self { status, code: error.code(), message: error.to_string(), hint: error.hint() }
     }

@@ -10,7 +10,7 @@ use hyper_util::service::TowerToHyperService;
 use punctual_core::error::{Code, Diagnostic};
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -91,18 +91,19 @@ fn refuse_living(path: &Path) -> Result<(), Box<Diagnostic>> {
     }
 }
 
-/// Binds under a name of its own and renames: nobody finds a socket that does not answer yet, and the mode is
-/// right from the first moment.
+/// Binds under a name of its own, sets the mode and renames: nobody finds a socket that does not answer yet, and
+/// it is never open to others. The umask, which is the whole process's, still lets directories be made and entered.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let own = path.with_extension("sock.new");
     match fs::remove_file(&own) {
         Err(why) if why.kind() != ErrorKind::NotFound => return Err(why),
         _ => {}
     }
-    let before = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o177));
+    let before = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
     let bound = reachable(&own).and_then(|(address, _directory)| UnixListener::bind(address));
     rustix::process::umask(before);
     let listener = bound?;
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     fs::rename(&own, path)?;
     Ok(listener)
@@ -134,11 +135,14 @@ fn reachable(path: &Path) -> io::Result<(PathBuf, Option<fs::File>)> {
 async fn accept(listener: UnixListener, router: Router, mut stopped: watch::Receiver<bool>) {
     let listener = tokio::net::UnixListener::from_std(listener).expect("the listener is non-blocking");
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    while !*stopped.borrow() {
+    let next = async || {
         let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
-        let accepted = tokio::select! {
-            _ = stopped.changed() => break,
-            accepted = listener.accept() => accepted,
+        (listener.accept().await, slot)
+    };
+    loop {
+        let (accepted, slot) = tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            accepted = next() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
@@ -170,7 +174,7 @@ async fn serve_connection(
     tokio::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => return,
-        _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
+        _ = stopped.wait_for(|stopped| *stopped) => connection.as_mut().graceful_shutdown(),
     }
     // A client that broke off is nobody's error.
     let _ = connection.await;

@@ -27,7 +27,6 @@ pub fn router(engine: Engine) -> Router {
         .route("/v1/jobs/{name}/pause", post(routes::jobs::pause))
         .route("/v1/jobs/{name}/resume", post(routes::jobs::resume))
         .route("/v1/jobs/{name}/trigger", post(routes::jobs::trigger))
-        .route("/v1/jobs/{name}/next", get(routes::jobs::next))
         .route("/v1/jobs/{name}/ticks", get(routes::jobs::ticks))
         .route("/v1/runs", get(routes::runs::list))
         .route("/v1/runs/{id}", get(routes::runs::show))

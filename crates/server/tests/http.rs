@@ -188,6 +188,18 @@ async fn pausing_and_resuming_answer_with_the_job() {
 }
 
 #[tokio::test]
+async fn a_removed_job_keeps_its_history() {
+    let (_scratch, engine, router) = served("removed");
+    engine.apply(Vec::new(), "", punctual_engine::apply::ApplyMode::Apply, true).await.expect("retired");
+    assert_eq!(ask(&router, "/v1/jobs", None).await.1, json!([]));
+    assert_eq!(ask(&router, "/v1/jobs/backup", None).await.0, StatusCode::NOT_FOUND);
+    let (status, runs) = ask(&router, "/v1/runs?job=backup&failed=true", None).await;
+    assert_eq!((status, &runs[0]["job"]), (StatusCode::OK, &json!("backup")));
+    let (_, ticks) = ask(&router, "/v1/jobs/backup/ticks?from=70s&to=50s", None).await;
+    assert_eq!(ticks[0]["reason"], "overlap");
+}
+
+#[tokio::test]
 async fn a_key_makes_one_run() {
     let (_scratch, _, router) = served("submit");
     let body = r#"{"key":"k","params":{"day":"x"}}"#;
@@ -244,6 +256,7 @@ async fn what_is_not_understood_is_refused_in_one_shape() {
         ("/v1/runs?limt=3", None, 400, "API009"),
         ("/v1/runs?since=yesterday", None, 400, "API009"),
         ("/v1/why", None, 400, "API009"),
+        ("/v1/jobs/%ff", None, 400, "API009"),
         ("/v1/why?job=backup&run=x", None, 400, "API009"),
         ("/v1/why?job=backup&at=soon", None, 400, "API009"),
     ] {
@@ -279,7 +292,7 @@ async fn health_fails_only_for_a_stuck_loop() {
     let router = router(engine.clone());
     assert_eq!(ask(&router, "/healthz", None).await.0, StatusCode::OK);
     engine
-        .apply(vec![seed::spec()], "", punctual_engine::control::ApplyMode::Apply, false)
+        .apply(vec![seed::spec()], "", punctual_engine::apply::ApplyMode::Apply, false)
         .await
         .expect("applied");
     engine.clock().advance(Duration::from_secs(86_400));

@@ -1,5 +1,5 @@
 //! Invariants: ARCHITECTURE.md lists each with its state, `live` or `coming`, and the text of
-//! `core::invariant`; a live one is named by a test in a comment `// proves I-4` (or `// proves I-4, I-10`).
+//! `core::invariant`; a live one is named by a test in a comment: `// proves I-4`, `/// proves I-4, I-6 and I-10 …`.
 
 use super::{Fault, Tree};
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,17 +76,20 @@ fn proofs(tree: &Tree) -> BTreeMap<String, String> {
     for file in
         tree.ending(".rs").filter(|file| file.path.starts_with("crates/") || file.path.starts_with("sim/"))
     {
-        let named: BTreeSet<&str> = file
-            .tests()
-            .filter_map(|(_, line)| line.trim_start().strip_prefix("// proves "))
-            .flat_map(|ids| ids.split([',', ':', ' ', '.']))
-            .filter(|id| is_id(id))
-            .collect();
+        let named: BTreeSet<&str> = file.tests().flat_map(|(_, line)| proven_by(line)).collect();
         for id in named {
             proofs.entry(id.to_owned()).or_insert_with(|| file.path.clone());
         }
     }
     proofs
+}
+
+/// The ids that follow "proves" in a comment, up to the first word that is none.
+fn proven_by(line: &str) -> Vec<&str> {
+    let comment = line.trim_start().strip_prefix("//").and_then(|comment| comment.split_once("proves "));
+    let words = comment.map_or("", |(_, ids)| ids).split_whitespace();
+    let words = words.map(|word| word.trim_end_matches([',', '.', ':'])).filter(|word| *word != "and");
+    words.take_while(|word| is_id(word)).collect()
 }
 
 fn is_id(text: &str) -> bool {
@@ -109,6 +112,16 @@ mod tests {
             ],
         };
         check(&tree).into_iter().map(|fault| fault.message).collect()
+    }
+
+    #[test]
+    fn proofs_are_read_from_comments() {
+        assert_eq!(proven_by("    // proves I-4, I-10: the cursor"), ["I-4", "I-10"]);
+        assert_eq!(
+            proven_by("/// Takes them. proves I-2, I-6 and L-4 for this history, not I-9."),
+            ["I-2", "I-6", "L-4"]
+        );
+        assert!(proven_by("let proves = I-4;").is_empty());
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn size(file: &File, faults: &mut Vec<Fault>) {
     let lines = file.code().count();
     if lines > MODULE_LINES_MAX {
         let message = format!("{lines} lines without tests; split it below {MODULE_LINES_MAX}");
-        faults.push(Fault::new("size", &file.path, 0, message));
+        faults.push(Fault::new("size", &file.path, 0, message).of_lines(lines));
     }
 }
 
@@ -55,7 +55,7 @@ fn functions(file: &File, faults: &mut Vec<Fault>) {
         let is_flat_match = arms * 2 > body.len();
         if body.len() > FUNCTION_LINES_MAX && !is_flat_match {
             let message = format!("a function of {} lines; split it at about 60", body.len());
-            faults.push(Fault::new("function", &file.path, *number, message));
+            faults.push(Fault::new("function", &file.path, *number, message).of_lines(body.len()));
         }
     }
 }

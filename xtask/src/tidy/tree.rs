@@ -68,7 +68,14 @@ impl File {
         parts.any(|part| {
             matches!(
                 part,
-                "tests" | "benches" | "fuzz" | "tests.rs" | "proptests.rs" | "oracle.rs" | "oracles"
+                "tests"
+                    | "conformance"
+                    | "benches"
+                    | "fuzz"
+                    | "tests.rs"
+                    | "proptests.rs"
+                    | "oracle.rs"
+                    | "oracles"
             ) || part.ends_with("_tests.rs")
         })
     }

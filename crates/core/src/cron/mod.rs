@@ -9,6 +9,8 @@
 
 mod compile;
 mod error;
+mod item;
+mod notes;
 mod parse;
 mod pattern;
 mod rule;
@@ -111,7 +113,7 @@ impl Cron {
 
     /// Remarks on what the expression means, where that may surprise.
     pub fn notes(&self) -> Vec<Note> {
-        parse::notes(&parse::pattern_again(&self.text, self.dialect), &self.text)
+        notes::notes(&parse::pattern_again(&self.text, self.dialect), &self.text)
     }
 
     /// Why the rule never fires, if so: `February has at most 29 days`.

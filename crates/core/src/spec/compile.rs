@@ -1,11 +1,13 @@
 //! From a [`JobSpec`] to the [`Job`] that the decisions work with.
 
-use super::definition::{ActionSpec, CommandSpec, JobSpec, ProcessSpec, RuleSpec, TriggerSpec};
+use super::definition::{
+    ActionSpec, CommandSpec, FailureSpec, JobSpec, ProcessSpec, RetrySpec, RuleSpec, TriggerSpec,
+};
 use super::{Zone, ZoneError};
 use crate::cron::Cron;
 use crate::error::Diagnostic;
 use crate::job::{Action, Command, Job, Process};
-use crate::retry::Retry;
+use crate::retry::{Failure, Failures, Retry};
 use crate::schedule::{CronSchedule, Every, Schedule};
 use crate::trigger::{CatchUp, TimeRule, Trigger, Upstream, When};
 use sha2::{Digest, Sha256};
@@ -49,6 +51,7 @@ impl JobSpec {
                 retries_max: self.retry_policy.max_retries,
                 backoff: self.retry_policy.backoff,
                 backoff_max: self.retry_policy.max_backoff,
+                failures: self.retry_policy.failures(),
             },
             on_lost: self.on_lost,
             timeout: self.timeout,
@@ -100,6 +103,23 @@ impl JobSpec {
             occurrences_max: trigger.max_runs,
         };
         Ok(Trigger { name: trigger.identity(), when: When::Time(rule), catch_up })
+    }
+}
+
+impl RetrySpec {
+    fn failures(&self) -> Failures {
+        let each = |failure: &FailureSpec| match failure {
+            FailureSpec::Exit => (1..=u8::MAX).map(Failure::Exit).collect(),
+            FailureSpec::Code(code) => vec![Failure::Exit(*code)],
+            FailureSpec::Signal => vec![Failure::Signal],
+            FailureSpec::Timeout => vec![Failure::Timeout],
+            FailureSpec::Spawn => vec![Failure::Spawn],
+        };
+        let retried = match &self.retry_on {
+            None => Failures::ALL,
+            Some(listed) => listed.iter().flat_map(each).fold(Failures::NONE, Failures::with),
+        };
+        self.never_on.iter().flat_map(each).fold(retried, Failures::without)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use crate::trigger::{CatchUp, CatchUpPolicy, UpstreamOn};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -199,7 +199,7 @@ pub enum RuleSpec {
 }
 
 /// A policy for failed attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RetrySpec {
     /// Attempts after the first; 0 for none.
@@ -210,6 +210,28 @@ pub struct RetrySpec {
     /// No wait is longer.
     #[serde(with = "duration")]
     pub max_backoff: Duration,
+    /// The failures that are tried again; `None`: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_on: Option<BTreeSet<FailureSpec>>,
+    /// Failures that are never tried again, whatever `retry_on` says.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub never_on: BTreeSet<FailureSpec>,
+}
+
+/// A kind of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum FailureSpec {
+    /// The process ended with a code other than 0.
+    Exit,
+    /// The process ended with this code.
+    Code(u8),
+    /// The process ended by a signal.
+    Signal,
+    /// The attempt ran into its timeout.
+    Timeout,
+    /// The process could not be started.
+    Spawn,
 }
 
 /// What happens to missed occurrences.
@@ -332,10 +354,13 @@ impl JobSpec {
 
 impl RetrySpec {
     /// What holds without a `retryPolicy`.
-    pub const NONE: Self =
-        Self { max_retries: 0, backoff: Retry::NONE.backoff, max_backoff: Retry::NONE.backoff_max };
-    /// What an empty `retryPolicy` means.
-    pub const GIVEN: Self = Self { max_retries: 3, ..Self::NONE };
+    pub const NONE: Self = Self {
+        max_retries: 0,
+        backoff: Retry::NONE.backoff,
+        max_backoff: Retry::NONE.backoff_max,
+        retry_on: None,
+        never_on: BTreeSet::new(),
+    };
 }
 
 impl Default for CatchUpSpec {

@@ -16,6 +16,7 @@ use std::time::Duration;
 const NAME_TAKEN: Code = Code("DEF011");
 const NO_JOBS: Code = Code("DEF107");
 const NOT_ENFORCED: Code = Code("DEF103");
+const CIRCLE: Code = Code("DEF108");
 const ELSEWHERE: Code = Code("DEF104");
 const QUEUE_BOUNDED: Code = Code("DEF115");
 /// What `unbounded` means.
@@ -108,6 +109,7 @@ pub fn load(files: &[Source], context: &Context<'_>) -> Result<Definitions, Vec<
         }
     }
     check_names(&mut reader, &jobs);
+    warn_of_circles(&mut reader, &jobs);
     warn_of_unenforced(&mut reader, &jobs);
     let (mut errors, mut warnings) = reader.finish();
     if !errors.is_empty() {
@@ -313,6 +315,49 @@ fn check_names(reader: &mut Reader<'_>, jobs: &[Read]) {
             }
         }
     }
+}
+
+/// Jobs that wait for each other in a circle: once one of them runs, they never rest.
+///
+/// One walk over all edges, depth first: an edge to a job whose own upstreams are still being walked closes a circle.
+fn warn_of_circles(reader: &mut Reader<'_>, jobs: &[Read]) {
+    let index: HashMap<&str, usize> =
+        jobs.iter().enumerate().map(|(at, job)| (job.spec.name.as_str(), at)).collect();
+    let mut walked = vec![Walk::Not; jobs.len()];
+    for root in 0..jobs.len() {
+        if walked[root] == Walk::Done {
+            continue;
+        }
+        let mut path = vec![(root, 0)];
+        while let Some((job, edge)) = path.pop() {
+            walked[job] = Walk::Under;
+            let Some((name, place)) = jobs[job].upstreams.get(edge) else {
+                walked[job] = Walk::Done;
+                continue;
+            };
+            path.push((job, edge + 1));
+            match index.get(name.as_str()).map(|upstream| (*upstream, walked[*upstream])) {
+                Some((upstream, Walk::Not)) => path.push((upstream, 0)),
+                Some((_, Walk::Under)) => {
+                    let message = format!("{:?} waits for {name:?}, which waits for it", jobs[job].spec.name);
+                    let warning = Diagnostic::warning(CIRCLE, message);
+                    let warning = warning.detail("once one of the circle runs, they never rest");
+                    reader.report(
+                        *place,
+                        warning.hint("for a job that repeats write `{every: 1m, pace: fixed-delay}`"),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Walk {
+    Not,
+    Under,
+    Done,
 }
 
 /// One warning a key, however many jobs use it.

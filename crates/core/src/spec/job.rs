@@ -1,18 +1,21 @@
 //! From the mapping of a job to its [`JobSpec`].
 
 use super::definition::{
-    ActionSpec, CatchUpSpec, CommandSpec, JobSpec, LimitsSpec, ProcessSpec, ResourcesSpec, RetrySpec,
+    ActionSpec, CatchUpSpec, CommandSpec, FailureSpec, JobSpec, LimitsSpec, ProcessSpec, ResourcesSpec,
+    RetrySpec,
 };
 use super::document::Shared;
 use super::origin::{Origins, ValueOrigin};
 use super::reader::{EXCLUSIVE, Fields, Reader, UNDECLARED, clip};
-use super::table::{CATCH_UP, EXECUTORS, HOOK, JOB, LIMITS, NOTIFY, OUTPUT, RESOURCES, RETRY, queues};
+use super::table::{
+    CATCH_UP, EXECUTORS, HOOK, JOB, LIMITS, NOTIFY, OUTPUT, RESOURCES, RETRY, failure_words, queues,
+};
 use super::text::Place;
 use super::trigger::{self, Zoning};
 use super::yaml::{Entry, Node};
 use super::{expand, template};
 use crate::error::{Code, Diagnostic};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const TEMPLATE: Code = Code("DEF016");
 const IMPOSSIBLE: Code = Code("DEF018");
@@ -157,7 +160,7 @@ fn read_retry(reader: &mut Reader<'_>, layers: &Layers<'_>, spec: &mut JobSpec) 
     if let Some(entry) = policy
         && let Some(fields) = reader.fields(&entry.node, &RETRY)
     {
-        spec.retry_policy = RetrySpec::GIVEN;
+        spec.retry_policy = RetrySpec { max_retries: 3, ..RetrySpec::NONE };
         if let Some(retries) = reader.integer(fields.get("maxRetries"), 0, 10) {
             spec.retry_policy.max_retries = u32::try_from(retries).expect("0 to 10");
         }
@@ -171,6 +174,9 @@ fn read_retry(reader: &mut Reader<'_>, layers: &Layers<'_>, spec: &mut JobSpec) 
                 policy.max_backoff = policy.max_backoff.max(policy.backoff);
             }
         }
+        spec.retry_policy.retry_on = fields.get("retryOn").map(|entry| read_failures(reader, entry));
+        spec.retry_policy.never_on =
+            fields.get("neverOn").map_or_else(BTreeSet::new, |e| read_failures(reader, e));
         if spec.retry_policy.max_backoff < spec.retry_policy.backoff
             && let Some(entry) = fields.get("maxBackoff")
         {
@@ -180,6 +186,38 @@ fn read_retry(reader: &mut Reader<'_>, layers: &Layers<'_>, spec: &mut JobSpec) 
     }
     if let Some(retries) = reader.integer(retries, 0, 10) {
         spec.retry_policy.max_retries = u32::try_from(retries).expect("0 to 10");
+    }
+}
+
+/// A list of kinds of failure and exit codes.
+fn read_failures(reader: &mut Reader<'_>, entry: &Entry) -> BTreeSet<FailureSpec> {
+    let mut failures = BTreeSet::new();
+    for node in entry.node.list().unwrap_or(std::slice::from_ref(&entry.node)) {
+        let known = failure_words();
+        let Some((text, _)) = reader.scalar(node, "a kind of failure or an exit code") else { continue };
+        let code = text.parse().ok().filter(|code: &u8| *code > 0).map(FailureSpec::Code);
+        match code.or_else(|| failure(&text)) {
+            Some(failure) => _ = failures.insert(failure),
+            None if text.parse::<i64>().is_ok() => {
+                reader.not_allowed(
+                    node.place,
+                    format!("{text} is no exit code of a failure"),
+                    "write 1 to 255",
+                );
+            }
+            None => reader.not_a_word(node, &text, &known),
+        }
+    }
+    failures
+}
+
+fn failure(word: &str) -> Option<FailureSpec> {
+    match word {
+        "exit" => Some(FailureSpec::Exit),
+        "signal" => Some(FailureSpec::Signal),
+        "timeout" => Some(FailureSpec::Timeout),
+        "spawn" => Some(FailureSpec::Spawn),
+        _ => None,
     }
 }
 

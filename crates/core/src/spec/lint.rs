@@ -37,6 +37,46 @@ pub struct Observed {
     pub memory_bytes_p95: Option<u64>,
 }
 
+/// What one attempt took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// From start to end, microseconds.
+    pub run_us: u64,
+    /// Processor time, milliseconds, if known.
+    pub cpu_ms: Option<u64>,
+    /// The largest memory of a process of it, bytes, if known.
+    pub memory_bytes_max: Option<u64>,
+}
+
+impl Observed {
+    /// Fewer attempts say nothing.
+    pub const ATTEMPTS_MIN: usize = 5;
+
+    /// What the attempts of a job's last runs say together; `None` if they are too few.
+    pub fn of(attempts: &[Measured]) -> Option<Self> {
+        let taken: Vec<u64> = attempts.iter().map(|attempt| attempt.run_us).collect();
+        if taken.len() < Self::ATTEMPTS_MIN {
+            return None;
+        }
+        // A thousandth of a processor is a millisecond of it a second.
+        let share =
+            |attempt: &Measured| Some(attempt.cpu_ms?.saturating_mul(1_000_000) / attempt.run_us.max(1));
+        Some(Self {
+            run_us_p95: percentile(taken.clone(), 95)?,
+            run_us_p99: percentile(taken, 99)?,
+            cpu_millis_p95: percentile(attempts.iter().filter_map(share).collect(), 95),
+            memory_bytes_p95: percentile(attempts.iter().filter_map(|a| a.memory_bytes_max).collect(), 95),
+        })
+    }
+}
+
+/// The smallest value that so many of a hundred do not exceed.
+fn percentile(mut values: Vec<u64>, percent: usize) -> Option<u64> {
+    values.sort_unstable();
+    let rank = (values.len() * percent).div_ceil(100);
+    values.get(rank.checked_sub(1)?).copied()
+}
+
 /// What to tell about a job. Remarks have no position; each is about the key that [`lint_key`] gives.
 ///
 /// Missing `resources` is a note, for nothing enforces them yet; all else is a warning.
@@ -75,12 +115,18 @@ fn timeouts(
     let mut found = Vec::new();
     let name = &job.name;
     let Some(timeout) = job.timeout else {
+        // A value that the next remark would not object to.
+        let fits =
+            |value: Duration| interval.map_or(value, |interval| value.min(round_down(interval * 2 / 3)));
         let (detail, value) = match p99.filter(|p99| !p99.is_zero()) {
             Some(p99) => {
                 let figure = format!("99 of 100 of its last runs took no longer than {}", text(p99));
                 (figure, text(round_up(p99 * 2)))
             }
-            None => ("a run that hangs holds its slot for ever".to_owned(), "1h".to_owned()),
+            None => {
+                let value = fits(Duration::from_secs(3600));
+                ("a run that hangs holds its slot for ever".to_owned(), text(value))
+            }
         };
         found.push(
             Diagnostic::warning(NO_TIMEOUT, format!("{name:?} has no timeout"))
@@ -96,12 +142,17 @@ fn timeouts(
         Some(interval) if timeout >= interval => {
             let message =
                 format!("the timeout of {name:?} is {}, its interval {}", text(timeout), text(interval));
-            let value = text(round_down(interval * 2 / 3));
+            let value = round_down(interval * 2 / 3);
+            let hint = match p99.filter(|p99| value < *p99 * 6 / 5) {
+                Some(p99) => format!("what it takes, {}, does not fit: let it run less often", text(p99)),
+                None => format!("write `timeout: {}`, or a longer interval", text(value)),
+            };
             found.push(
                 Diagnostic::warning(TIMEOUT_OVER_INTERVAL, message)
                     .detail("a run that hangs is still there when the next is due")
-                    .hint(format!("write `timeout: {value}`, or a longer interval")),
+                    .hint(hint),
             );
+            found.extend(tight(job, Some(interval), p95, "of its last runs"));
         }
         _ => found.extend(match p95 {
             Some(_) => tight(job, interval, p95, "of its last runs"),
@@ -196,7 +247,7 @@ fn resources(job: &JobSpec, observed: Option<&Observed>) -> Option<Diagnostic> {
     }
     let note = Diagnostic::error(NO_RESOURCES, format!("{:?} declares no `resources`", job.name));
     let note = Diagnostic { severity: Severity::Note, ..note };
-    let cpu = observed.and_then(|seen| seen.cpu_millis_p95).map(|millis| format!("cpu: {millis}m"));
+    let cpu = observed.and_then(|seen| seen.cpu_millis_p95).map(|millis| format!("cpu: {}m", millis.max(1)));
     let bytes = observed.and_then(|seen| seen.memory_bytes_p95);
     let memory = bytes.map(|bytes| format!("memory: {}Mi", bytes.div_ceil(1 << 20)));
     let values: Vec<_> = cpu.into_iter().chain(memory).collect();
@@ -328,8 +379,10 @@ mod tests {
 
     #[test]
     fn each_remark_has_its_figure_and_a_value() {
-        let (code, text) = one(&JobSpec { timeout: None, ..job(every(30)) }, None);
+        let (code, text) = one(&JobSpec { timeout: None, ..job(every(86_400)) }, None);
         assert!(code == "DEF111" && text.contains("timeout: 1h"), "{text}");
+        let (_, text) = one(&JobSpec { timeout: None, ..job(every(30)) }, None);
+        assert!(text.contains("timeout: 20s"), "{text}");
         let (code, text) = one(&job(every(10)), None);
         assert!(code == "DEF112" && text.contains("10s") && text.contains("timeout: 6s"), "{text}");
         let (code, text) = one(&job(every(12)), None);
@@ -361,6 +414,26 @@ mod tests {
         let note = lint(&job(every(60)), Some(&seen)).remove(0);
         assert_eq!((note.severity, note.code.0), (Severity::Note, "DEF110"));
         assert!(note.hint.expect("values").contains("{cpu: 250m, memory: 3Mi}"));
+    }
+
+    #[test]
+    fn percentiles_are_of_what_was_measured() {
+        let attempts: Vec<_> = (1..=20)
+            .map(|n| Measured {
+                run_us: n * 1_000_000,
+                cpu_ms: Some(n * 500),
+                memory_bytes_max: (n > 10).then_some(n),
+            })
+            .collect();
+        let seen = Observed::of(&attempts).expect("20 attempts");
+        let expected = Observed {
+            run_us_p95: 19_000_000,
+            run_us_p99: 20_000_000,
+            cpu_millis_p95: Some(500),
+            memory_bytes_p95: Some(20),
+        };
+        assert_eq!(seen, expected);
+        assert_eq!(Observed::of(&attempts[..4]), None);
     }
 
     proptest! {

@@ -39,13 +39,13 @@ mod tests;
 pub use choice::Choice;
 pub use compile::seed;
 pub use definition::{
-    ActionSpec, CalendarSpec, CalendarUse, CatchUpSpec, CommandSpec, JobSpec, LimitsSpec, ProcessSpec,
-    ResourcesSpec, RetrySpec, RuleSpec, TriggerSpec,
+    ActionSpec, CalendarSpec, CalendarUse, CatchUpSpec, CommandSpec, FailureSpec, JobSpec, LimitsSpec,
+    ProcessSpec, ResourcesSpec, RetrySpec, RuleSpec, TriggerSpec,
 };
 pub use diff::spec_diff;
 pub use document::{Definitions, Rejection, Semaphore, WorkerPool, load};
 pub use length::{LENGTH_MAX, Malformed, format_duration, parse_bytes, parse_cpu, parse_duration};
-pub use lint::{Observed, lint, lint_key};
+pub use lint::{Measured, Observed, lint, lint_key};
 pub use origin::{Origins, ValueOrigin};
 pub use schema::{json_schema, reference};
 pub use text::{FILE_BYTES_MAX, NOT_TEXT, Place, Source, too_large};

@@ -228,8 +228,16 @@ pub static RETRY: Shape = Shape {
         Key::new("backoff", &Kind::Duration, "before the first retry; doubles with each further one")
             .or("1s"),
         Key::new("maxBackoff", &Kind::Duration, "no wait is longer").or("5m"),
+        Key::new(
+            "retryOn",
+            &FAILURES,
+            "the failures that are tried again: `exit` (any code but 0), codes such as `75`, `signal`, `timeout`, `spawn` (it could not be started). Absent: all",
+        ),
+        Key::new("neverOn", &FAILURES, "failures that are never tried again, whatever `retryOn` says"),
     ],
 };
+
+const FAILURES: Kind = Kind::List(&Kind::Any(&[&Kind::Word(failure_words), &Kind::Integer(1, 255)]));
 
 /// What happens to missed occurrences.
 pub static CATCH_UP: Shape = Shape {
@@ -339,6 +347,11 @@ pub static WORKER_POOL: Shape = Shape {
 /// The lanes of the queue.
 pub(crate) fn queues() -> Vec<&'static str> {
     vec!["realtime", "high", "normal"]
+}
+
+/// Kinds of failure; besides them stand exit codes.
+pub(crate) fn failure_words() -> Vec<&'static str> {
+    vec!["exit", "signal", "timeout", "spawn"]
 }
 
 fn unbounded() -> Vec<&'static str> {

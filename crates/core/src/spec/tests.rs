@@ -207,6 +207,46 @@ fn other_schedulers_words_are_read() {
 }
 
 #[test]
+fn a_retry_policy_chooses_its_failures() {
+    let spec = job("job: {name: a, run: [x], retryPolicy: {retryOn: [timeout, 75, exit], neverOn: [2]}}");
+    let json = &spec.to_json()["retryPolicy"];
+    assert_eq!(json["retryOn"], json!(["exit", {"code": 75}, "timeout"]));
+    let retry = spec.compile(&|name| ZoneTable::bundled().zone(name)).expect("it compiles").retry;
+    let failed = |code| {
+        let exit = crate::attempt::Exit { code: Some(code), ..Default::default() };
+        retry.failures.contains(crate::attempt::Outcome::Failed, &exit)
+    };
+    assert!(failed(1) && failed(75) && !failed(2));
+    assert!(!retry.failures.contains(crate::attempt::Outcome::SpawnFailed, &Default::default()));
+    assert_eq!(error("job: {name: a, retryPolicy: {retryOn: [300]}}").0, "DEF008");
+    assert!(error("job: {name: a, retryPolicy: {neverOn: [timout]}}").3.contains("write timeout"));
+}
+
+#[test]
+fn circles_of_jobs_are_told_once() {
+    let warned = |text: &str| {
+        let warnings = load_one(text).expect("it loads").warnings;
+        warnings.into_iter().filter(|d| d.code.0 == "DEF108").count()
+    };
+    let after =
+        |name: &str, upstreams: &str| format!("  - {{name: {name}, run: [x], triggers: [{upstreams}]}}\n");
+    let edge = |name: &str| format!("{{after: {name}}}");
+    assert_eq!(warned(&format!("jobs:\n{}", after("a", &edge("a")))), 1);
+    let circle = [after("a", &edge("b")), after("b", &edge("c")), after("c", &edge("a"))].concat();
+    assert_eq!(warned(&format!("jobs:\n{circle}")), 1);
+    let diamond = [
+        after("a", ""),
+        after("b", &edge("a")),
+        after("c", &edge("a")),
+        after("d", "{after: b}, {after: c}"),
+    ]
+    .concat();
+    assert_eq!(warned(&format!("jobs:\n{diamond}")), 0);
+    let chain: String = (0..3000).map(|n| after(&format!("j{n}"), &edge(&format!("j{}", n + 1)))).collect();
+    assert_eq!(warned(&format!("jobs:\n{chain}")), 0);
+}
+
+#[test]
 fn executors_of_later_releases_load_paused_and_whole() {
     let text = "job: {name: a, container: {image: \"busybox:1\", args: [a, \"${X}\"]}}";
     let definitions = load_one(text).expect("it loads");

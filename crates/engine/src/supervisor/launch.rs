@@ -54,9 +54,14 @@ fn prepare(launch: &Launch) -> Result<Command, String> {
     };
     become_user(&user, gid)?;
     let home = user.dir.to_string_lossy().into_owned();
-    let directory = launch.directory.clone().unwrap_or_else(|| home.clone());
-    std::env::set_current_dir(&directory)
-        .map_err(|e| format!("the working directory {directory} cannot be entered as {name}: {e}"))?;
+    match &launch.directory {
+        Some(directory) => std::env::set_current_dir(directory)
+            .map_err(|e| format!("the working directory {directory} cannot be entered as {name}: {e}"))?,
+        // Users such as `nobody` have a home that does not exist; cron starts their jobs at the root.
+        None => std::env::set_current_dir(&home)
+            .or_else(|_| std::env::set_current_dir("/"))
+            .map_err(|e| e.to_string())?,
+    }
     let program = launch.argv.first().ok_or("there is no program to start")?;
     let environment: Vec<(String, String)> = serde_json::from_slice(&launch.environment)
         .map_err(|e| format!("the environment cannot be read: {e}"))?;

@@ -1,7 +1,7 @@
 //! `punctual explain`: a cron expression or an error code in words.
 
 use crate::commands::codes;
-use crate::commands::next::{DialectName, DstName};
+use crate::commands::next::{BAD_INSTANT, DialectName, DstName};
 use crate::failure::{NO, NOT_FOUND, OK, print, remark};
 use punctual_core::cron::{self, CronError, Language, Parsed};
 use punctual_core::error::{Code, Diagnostic, Origin};
@@ -12,8 +12,6 @@ use punctual_engine::zones;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// A text that is no instant.
-const BAD_INSTANT: Code = Code("ZON003");
 /// A code that has no page.
 const NO_PAGE: Code = Code("API033");
 

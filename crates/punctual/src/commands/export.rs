@@ -1,7 +1,11 @@
 //! `punctual export`: definitions in the words of other schedulers.
 
+use crate::client::Client;
+use crate::data::Data;
 use crate::definitions;
 use crate::export::{self, Cluster, Target};
+use crate::failure::{Failure, Format, NO, OK, finish, print, remark};
+use crate::import::CANNOT_READ;
 use crate::import::crontab::Kind;
 use crate::import::machine::Machine;
 use crate::terminal::Screen;
@@ -10,14 +14,15 @@ use punctual_core::error::{Diagnostic, Severity};
 use punctual_core::spec::JobSpec;
 use punctual_core::zone::ZoneTable;
 use punctual_engine::zones;
-use std::io::Write;
+use punctual_server::dto::JobDto;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Write definitions as a crontab or as Kubernetes CronJobs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  punctual export crontab --definitions jobs.yaml > my.crontab
+  punctual export crontab > my.crontab
+  punctual export crontab --definitions jobs.yaml --kind system
   punctual export k8s --definitions jobs/ --image registry.example.com/jobs:7
 
 Jobs that the other scheduler cannot do are left out, each with its reasons on standard error.
@@ -65,49 +70,75 @@ struct K8sArgs {
 /// Where the jobs are taken from.
 #[derive(Debug, clap::Args)]
 struct Source {
-    /// Files or directories of definitions, or - for standard input
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE|DIR")]
+    /// Files or directories of definitions, or - for standard input; by default the jobs of the data directory
+    #[arg(long, num_args = 1.., value_name = "FILE|DIR")]
     definitions: Vec<PathBuf>,
+    #[command(flatten)]
+    data: Data,
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> ExitCode {
-    let done = match &args.to {
-        To::Crontab(args) => export_crontab(args),
-        To::K8s(args) => args.from.jobs(&zones::open()).map(|jobs| {
-            export::k8s(&jobs, &Cluster { namespace: args.namespace.clone(), image: args.image.clone() })
-        }),
-    };
-    let colour = Screen::stderr_colour();
-    let (text, said) = done.unwrap_or_else(|faults| (String::new(), faults));
-    for diagnostic in &said {
-        eprintln!("{}", definitions::render(diagnostic, colour));
-    }
-    if let Err(error) = std::io::stdout().lock().write_all(text.as_bytes()) {
-        eprintln!("cannot write to standard output: {error}");
-        return ExitCode::from(2);
-    }
-    let refused = said.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-    ExitCode::from(u8::from(refused))
+    finish(Format::Table, export(&args))
 }
 
-fn export_crontab(args: &CrontabArgs) -> Result<(String, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let table = zones::open();
+fn export(args: &Args) -> Result<u8, Failure> {
+    let zones = zones::open();
+    let (To::Crontab(CrontabArgs { from, .. }) | To::K8s(K8sArgs { from, .. })) = &args.to;
+    let jobs = match from.jobs(&zones)? {
+        Ok(jobs) => jobs,
+        Err(faults) => {
+            tell(&faults);
+            return Ok(NO);
+        }
+    };
+    let (text, said) = match &args.to {
+        To::Crontab(args) => export::crontab(&jobs, &target(args, &zones)?),
+        To::K8s(args) => {
+            export::k8s(&jobs, &Cluster { namespace: args.namespace.clone(), image: args.image.clone() })
+        }
+    };
+    tell(&said);
+    print(text);
+    Ok(if said.iter().any(|diagnostic| diagnostic.severity == Severity::Error) { NO } else { OK })
+}
+
+fn tell(said: &[Diagnostic]) {
+    let colour = Screen::stderr_colour();
+    for diagnostic in said {
+        remark(definitions::render(diagnostic, colour));
+    }
+}
+
+fn target(args: &CrontabArgs, zones: &ZoneTable) -> Result<Target, Failure> {
     let time_zone = match &args.time_zone {
-        Some(name) => table.zone(name).map_err(|error| vec![error.diagnostic()])?.name().to_owned(),
-        None => Machine::here(&table).time_zone.unwrap_or_else(|| "UTC".to_owned()),
+        Some(name) => {
+            let zone = zones.zone(name).map_err(|error| Failure::new(NO, error.diagnostic()))?;
+            zone.name().to_owned()
+        }
+        None => Machine::here(zones).time_zone.unwrap_or_else(|| "UTC".to_owned()),
     };
-    let target = Target {
-        kind: args.kind,
-        time_zone,
-        cron_tz: args.cron_tz,
-        path: punctual_engine::executor::PATH.to_owned(),
-    };
-    Ok(export::crontab(&args.from.jobs(&table)?, &target))
+    let path = punctual_engine::executor::PATH.to_owned();
+    Ok(Target { kind: args.kind, time_zone, cron_tz: args.cron_tz, path })
 }
 
 impl Source {
-    fn jobs(&self, table: &ZoneTable) -> Result<Vec<JobSpec>, Vec<Diagnostic>> {
-        Ok(definitions::load(&self.definitions, table)?.jobs)
+    /// The jobs of the files, or what is wrong with them; without files, those of the data directory.
+    fn jobs(&self, zones: &ZoneTable) -> Result<Result<Vec<JobSpec>, Vec<Diagnostic>>, Failure> {
+        if !self.definitions.is_empty() {
+            return Ok(definitions::load(&self.definitions, zones).map(|loaded| loaded.jobs));
+        }
+        let jobs: Vec<JobDto> = Client::open(&self.data)?.get("/v1/jobs")?;
+        let mut specs = Vec::new();
+        for job in jobs {
+            let spec = JobSpec::from_json(&job.definition).map_err(|why| {
+                let error =
+                    Diagnostic::error(CANNOT_READ, format!("the definition of {} cannot be read", job.name));
+                Failure::new(NO, error.detail(why))
+            })?;
+            // A job may rest by command, whatever its definition says.
+            specs.push(JobSpec { paused: job.paused.is_some(), ..spec });
+        }
+        Ok(Ok(specs))
     }
 }

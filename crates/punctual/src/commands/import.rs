@@ -1,6 +1,7 @@
 //! `punctual import`: what other schedulers' files say, as definitions.
 
 use crate::definitions;
+use crate::failure::print;
 use crate::import::crontab::{self, Crontab, Kind};
 use crate::import::crontab_jobs;
 use crate::import::k8s::{self, Manifests};
@@ -13,6 +14,7 @@ use clap::{Subcommand, ValueEnum};
 use punctual_core::error::Diagnostic;
 use punctual_core::zone::ZoneTable;
 use punctual_engine::zones;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -121,10 +123,16 @@ fn import_crontabs(args: &CrontabArgs) -> Result<ExitCode, Diagnostic> {
     let mut crontabs: Vec<(String, Crontab)> = Vec::new();
     for file in files {
         let bytes = read(&file)?;
-        let kind = args.kind.unwrap_or_else(|| Kind::of_path(&file));
-        let owner = args.user.clone().or_else(|| owner_of(&file));
+        // `cd /etc/cron.d` first makes no difference.
+        let path = std::fs::canonicalize(&file).ok().and_then(|path| path.to_str().map(str::to_owned));
+        let path = path.unwrap_or_else(|| file.clone());
+        let kind = args.kind.unwrap_or_else(|| Kind::of_path(&path));
+        let owner = args.user.clone().or_else(|| owner_of(&path));
         let name = shown(file);
-        let crontab = crontab::read(&name, &bytes, kind, args.encoding, owner.as_deref(), &zones);
+        let mut crontab = crontab::read(&name, &bytes, kind, args.encoding, owner.as_deref(), &zones);
+        if args.kind.is_none() && kind == Kind::User {
+            crontab.warnings.extend(crontab.looks_like_the_systems(&name, &machine.users));
+        }
         crontabs.push((name, crontab));
     }
     let several = crontabs.len() > 1;
@@ -213,7 +221,7 @@ fn read(file: &str) -> Result<Vec<u8>, Diagnostic> {
     let read = if file == "-" {
         std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(file).and_then(|opened| opened.take(limit).read_to_end(&mut bytes))
+        File::open(file).and_then(|opened| opened.take(limit).read_to_end(&mut bytes))
     };
     read.map_err(|error| cannot_read(file, &error))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
@@ -244,14 +252,16 @@ impl Output {
                 imported.yaml.clone()
             }
         };
-        let (written, to) = match &self.output {
-            None => (std::io::stdout().lock().write_all(text.as_bytes()), "standard output".to_owned()),
-            Some(path) => (
-                std::fs::File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes())),
-                path.display().to_string(),
-            ),
-        };
-        written.map_err(|error| Diagnostic::error(CANNOT_READ, format!("cannot write {to}: {error}")))?;
+        match &self.output {
+            None => print(text),
+            Some(path) => {
+                let written = File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
+                written.map_err(|error| {
+                    let message = format!("cannot write {}: {error}", path.display());
+                    Diagnostic::error(CANNOT_READ, message).hint("an existing file is not overwritten")
+                })?;
+            }
+        }
         Ok(if imported.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
 }

@@ -1,7 +1,7 @@
 //! `punctual init`: a first file of definitions.
 
 use punctual_core::error::{Code, Diagnostic};
-use punctual_core::zone::ZoneTable;
+use punctual_engine::zones;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -54,21 +54,12 @@ fn write(directory: &Path, path: &Path, text: &str) -> Result<(), Diagnostic> {
     file.write_all(text.as_bytes()).map_err(refuse)
 }
 
-/// The machine's zone: `$TZ`, else where /etc/localtime leads, else what /etc/timezone says, else UTC.
+/// The machine's zone, by its plain name where it is UTC.
 fn machine_zone() -> String {
-    let variable = std::env::var("TZ").ok().map(|zone| zone.trim_start_matches(':').to_owned());
-    let link = std::fs::read_link("/etc/localtime").ok().and_then(|target| {
-        let target = target.to_str()?;
-        target.split_once("zoneinfo/").map(|(_, name)| name.to_owned())
-    });
-    let file = std::fs::read_to_string("/etc/timezone").ok().map(|text| text.trim().to_owned());
-    let zones = ZoneTable::bundled();
-    let named = [variable, link, file].into_iter().flatten().filter(|name| !name.is_empty());
-    let known = named.filter_map(|name| zones.zone(&name).ok()).next();
-    known.map_or("UTC".to_owned(), |zone| match zone.name() {
-        "Etc/UTC" | "Etc/UCT" | "Universal" | "Zulu" => "UTC".to_owned(),
-        name => name.to_owned(),
-    })
+    match zones::machine_zone(&zones::open()) {
+        Some(name) if !["Etc/UTC", "Etc/UCT", "Universal", "Zulu"].contains(&name.as_str()) => name,
+        _ => "UTC".to_owned(),
+    }
 }
 
 fn text(zone: &str) -> String {
@@ -104,6 +95,7 @@ jobs:
 mod tests {
     use super::*;
     use punctual_core::spec::Source;
+    use punctual_core::zone::ZoneTable;
 
     #[test]
     fn the_first_file_loads_without_a_warning() {

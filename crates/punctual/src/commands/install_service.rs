@@ -114,6 +114,9 @@ ExecStart={start}
 Restart=always
 RestartSec=1
 UMask=0077
+# Jobs end when the daemon tells them to, not with it: TERM goes to the daemon alone, KILL to what is left.
+KillMode=mixed
+TimeoutStopSec=120
 # The daemon's own need is small; the jobs' tasks and files are not the unit's to limit.
 TasksMax=infinity
 LimitNOFILE=65536

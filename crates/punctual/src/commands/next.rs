@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A text that is no instant.
-const BAD_INSTANT: Code = Code("ZON003");
+pub(crate) const BAD_INSTANT: Code = Code("ZON003");
 /// A number of firings beyond what one answer holds.
 const BAD_COUNT: Code = Code("API030");
 /// A line of the stream that is no request.

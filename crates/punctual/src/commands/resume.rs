@@ -1,6 +1,7 @@
 //! `punctual resume`: let paused jobs fire again.
 
-use crate::client::{Client, path};
+use crate::client::Client;
+use crate::commands::pause::post_to_each;
 use crate::data::Data;
 use crate::failure::{Failure, Format, OK, finish, json, print, remark};
 use crate::when::relative;
@@ -46,18 +47,14 @@ fn resume(args: &Args) -> Result<u8, Failure> {
     } else {
         args.jobs.clone()
     };
-    let mut resumed: Vec<JobDto> = Vec::new();
-    for name in &names {
-        let body = ResumeDto { catch_up: args.catch_up };
-        resumed.push(client.post(&path(&["v1", "jobs", name, "resume"]), &body)?);
-    }
+    let (resumed, failure) = post_to_each(&client, &names, "resume", &ResumeDto { catch_up: args.catch_up });
     let zones = punctual_engine::zones::open();
     match args.format {
         Format::Json => print(json(&resumed)),
-        Format::Table if resumed.is_empty() => remark("no job is paused"),
+        Format::Table if names.is_empty() => remark("no job is paused"),
         Format::Table => print(resumed.iter().map(|job| told(job, &zones, client.now())).collect::<String>()),
     }
-    Ok(OK)
+    failure.map_or(Ok(OK), Err)
 }
 
 fn told(job: &JobDto, zones: &ZoneTable, now: Timestamp) -> String {

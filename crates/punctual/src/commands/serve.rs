@@ -2,13 +2,13 @@
 
 use crate::data::Data;
 use crate::definitions;
-use punctual_core::error::Diagnostic;
+use punctual_core::error::{Code, Diagnostic};
 use punctual_core::job::Job;
 use punctual_core::run::{Run, RunState, Verdict};
 use punctual_core::time::Timestamp;
+use punctual_engine::apply::{ApplyMode, ChangeKind, JobChange};
 use punctual_engine::block_on::block_on;
 use punctual_engine::clock::{Clock, Monotonic};
-use punctual_engine::control::{ApplyMode, ChangeKind, JobChange};
 use punctual_engine::data_dir::{DataDir, Lock, LockError};
 use punctual_engine::inbox::Message;
 use punctual_engine::run_loop::{Daemon, Observer, Options};
@@ -18,6 +18,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// The data directory cannot be used.
+const UNUSABLE: Code = Code("API016");
+/// Another process has the data directory.
+const TAKEN: Code = Code("API017");
 /// So often the definitions are looked at for changes.
 const WATCH: Duration = Duration::from_secs(1);
 /// So long a start waits for a data directory whose holder does not answer: the supervisor of a daemon that was
@@ -63,22 +67,22 @@ pub fn run(args: Args) -> ExitCode {
 fn serve(args: &Args) -> Result<(), String> {
     let directory = args.data.directory();
     let data = DataDir::open(&directory).map_err(|e| {
-        error("API016", format!("the data directory {} cannot be used: {e}", directory.display()))
+        error(UNUSABLE, format!("the data directory {} cannot be used: {e}", directory.display()))
     })?;
     let lock = lock(&data).map_err(|e| match e {
         LockError::Held(pid) => {
             let holder = if pid.is_empty() { "another process".to_owned() } else { format!("process {pid}") };
             let message = format!("{holder} is using the data directory {}", directory.display());
-            Diagnostic::error(punctual_core::error::Code("API017"), message)
+            Diagnostic::error(TAKEN, message)
                 .hint("stop it first, or choose another directory with --data")
                 .to_string()
         }
         LockError::Io(e) => {
-            error("API016", format!("the data directory {} cannot be locked: {e}", directory.display()))
+            error(UNUSABLE, format!("the data directory {} cannot be locked: {e}", directory.display()))
         }
     })?;
     let store = Store::open_sqlite(&data.store(), SqliteOptions::new(punctual_engine::clock::since_boot))
-        .map_err(|e| error(e.code().0, e.to_string()))?;
+        .map_err(|e| error(e.code(), e.to_string()))?;
     let zones = punctual_engine::zones::open();
     let engine = Engine::new(store, zones, Clock::System, data);
     let owner = match &args.definitions {
@@ -127,8 +131,8 @@ fn lock(data: &DataDir) -> Result<Lock, LockError> {
     }
 }
 
-fn error(code: &'static str, message: String) -> String {
-    Diagnostic::error(punctual_core::error::Code(code), message).to_string()
+fn error(code: Code, message: String) -> String {
+    Diagnostic::error(code, message).to_string()
 }
 
 /// Loads the definitions; where they are wrong and the store has a configuration already, that one goes on.
@@ -160,7 +164,7 @@ fn load(engine: &Engine, path: &Path, owner: &str) -> Result<Vec<JobChange>, Str
     }
     block_on(engine.apply(loaded.jobs, owner, ApplyMode::Apply, true)).map_err(|e| match e {
         punctual_engine::error::EngineError::Definition(errors) => join(&errors),
-        e => error(e.code().0, e.to_string()),
+        e => error(e.code(), e.to_string()),
     })
 }
 

@@ -110,15 +110,18 @@ fn why(job: &JobDto, now: Timestamp) -> Cell {
     if job.held_runs > 0 {
         return Cell::toned(format!("{} waiting for the one before", job.held_runs), Tone::Busy);
     }
+    if job.active_runs > 0 {
+        return Cell::toned(format!("{} under way or due", job.active_runs), Tone::Busy);
+    }
     if let Some(run) = &job.last_run
         && !matches!(run.verdict.as_deref(), None | Some("success"))
     {
         return Cell::toned(how_it_ended(run), Tone::Bad);
     }
     match job.next_time {
-        None if job.active_runs == 0 && job.triggers.is_empty() => Cell::toned("no trigger", Tone::Dim),
-        None if job.active_runs == 0 => Cell::toned("no further time", Tone::Dim),
-        _ => Cell::default(),
+        None if job.triggers.is_empty() => Cell::toned("no trigger", Tone::Dim),
+        None => Cell::toned("no further time", Tone::Dim),
+        Some(_) => Cell::default(),
     }
 }
 

@@ -265,6 +265,12 @@ fn script(verdict: &mut Verdict, process: &ProcessSpec) -> Option<(String, Strin
                     .refuse("its arguments have templates", "use what `date` prints, or keep the job here");
                 return None;
             };
+            if let [shell, option, script] = words.as_slice()
+                && option == "-c"
+                && shell::is_posix(shell)
+            {
+                return Some((shell.clone(), script.clone()));
+            }
             // Cron's shell would only wait; without it the job has one process less.
             Some(("/bin/sh".to_owned(), format!("exec {}", shell::line(&words))))
         }
@@ -429,7 +435,12 @@ mod tests {
         let zones = |name: &str| Ok(name.to_owned());
         let crontab = reader::read("f", text.as_bytes(), kind, Encoding::Utf8, None, &zones);
         assert!(crontab.errors.is_empty(), "{:?}\n{text}", crontab.errors);
-        let machine = Machine { time_zone: Some("UTC".to_owned()), sendmail: None, homeless: Vec::new() };
+        let machine = Machine {
+            time_zone: Some("UTC".to_owned()),
+            sendmail: None,
+            users: Vec::new(),
+            homeless: Vec::new(),
+        };
         load(&jobs(vec![("f".to_owned(), crontab)], &machine, Start::Active).yaml).jobs
     }
 

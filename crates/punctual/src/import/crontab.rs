@@ -23,9 +23,8 @@ pub enum Kind {
 impl Kind {
     /// The form that cron expects of a file at `path`.
     pub fn of_path(path: &str) -> Self {
-        let name = path.trim_start_matches("./");
-        let system =
-            name.ends_with("etc/crontab") || name.contains("etc/cron.d/") || name.starts_with("cron.d/");
+        let path = format!("/{}", path.trim_start_matches("./"));
+        let system = path.ends_with("/etc/crontab") || path.contains("/cron.d/");
         if system { Self::System } else { Self::User }
     }
 }
@@ -60,6 +59,19 @@ pub struct Crontab {
     pub errors: Vec<Diagnostic>,
     /// What an import changes, or what cron reads otherwise than one might think.
     pub warnings: Vec<Diagnostic>,
+}
+
+impl Crontab {
+    /// A remark for a crontab that was taken for a user's, though every command of it begins with one of `users`.
+    pub fn looks_like_the_systems(&self, file: &str, users: &[String]) -> Option<Diagnostic> {
+        let begins_with_user = |entry: &Entry| users.iter().any(|user| user == word(&entry.command));
+        if self.entries.is_empty() || !self.entries.iter().all(begins_with_user) {
+            return None;
+        }
+        let warning = Diagnostic::warning(READ_OTHERWISE, "every command begins with the name of a user");
+        let hint = "if this is a system crontab, where a user stands before the command, say --kind system";
+        Some(warning.at(self.entries[0].at.origin(file, 0, 1)).hint(hint))
+    }
 }
 
 /// Reads the crontab in `bytes`, named `file` in diagnostics. `owner` is whose a [`Kind::User`] crontab is, if known.
@@ -170,12 +182,15 @@ impl Reader<'_> {
         match (self.zones)(value.strip_prefix(':').unwrap_or(value)) {
             Ok(zone) => {
                 self.zone = Zone::Named(zone);
-                self.out.warnings.push(
-                    Diagnostic::warning(READ_OTHERWISE, "CRON_TZ is taken as the zone of the entries below it")
-                        .at(at)
-                        .detail("so reads it cronie; Debian's cron hands it to the commands and keeps the machine's zone")
-                        .hint("if this file was served by Debian's cron, remove the line to keep its times"),
-                );
+                // Once a file is enough.
+                if !self.env.iter().any(|(known, _)| known == "CRON_TZ") {
+                    self.out.warnings.push(
+                        Diagnostic::warning(READ_OTHERWISE, "CRON_TZ is taken as the zone of the entries below it")
+                            .at(at)
+                            .detail("cronie reads it so; Debian's cron hands it to the commands and keeps the machine's zone")
+                            .hint("if Debian's cron served the file, remove the line to keep its times"),
+                    );
+                }
             }
             Err(hint) => {
                 self.zone = Zone::Unknown(line.number);
@@ -600,7 +615,7 @@ mod tests {
         for path in ["/etc/crontab", "etc/crontab", "/mnt/etc/cron.d/php", "./cron.d/x"] {
             assert_eq!(Kind::of_path(path), Kind::System, "{path}");
         }
-        for path in ["-", "crontab", "/var/spool/cron/crontabs/root", "my.cron"] {
+        for path in ["-", "crontab", "/var/spool/cron/crontabs/root", "my.cron", "/x/fetc/crontab"] {
             assert_eq!(Kind::of_path(path), Kind::User, "{path}");
         }
     }

@@ -274,6 +274,7 @@ mod tests {
         let machine = Machine {
             time_zone: Some("Europe/Vienna".to_owned()),
             sendmail: sendmail.map(str::to_owned),
+            users: Vec::new(),
             homeless: vec!["nobody".to_owned()],
         };
         jobs(vec![("f".to_owned(), crontab)], &machine, Start::Paused)

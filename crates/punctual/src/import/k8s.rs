@@ -101,6 +101,8 @@ pub struct Manifests {
 
 /// No file has more documents.
 const DOCUMENTS_MAX: usize = 10_000;
+/// No file holds more values, aliases counted as what they repeat: documents are bounded each by itself as well.
+const VALUES_MAX: usize = 2 * yaml::NODES_MAX;
 
 /// Reads the manifests in `bytes`, named `file` in diagnostics.
 pub fn read(file: &str, bytes: Vec<u8>, zones: Zones) -> Manifests {
@@ -119,14 +121,26 @@ pub fn read(file: &str, bytes: Vec<u8>, zones: Zones) -> Manifests {
         out.errors.push(error.at(super::whole_file(file)).hint("split the file"));
         return out;
     }
+    let mut values = 0;
     for (lines_before, document) in documents {
+        if values > VALUES_MAX {
+            let error =
+                Diagnostic::error(BAD_DOCUMENT, format!("{file} holds more than {VALUES_MAX} values"));
+            out.errors.push(
+                error.at(Origin { line: lines_before + 1, ..super::whole_file(file) }).hint("split the file"),
+            );
+            break;
+        }
         match yaml::parse(0, &Source::new(file, document)) {
             Ok(nodes) => {
+                values += nodes.iter().map(size).sum::<usize>();
                 for node in &nodes {
                     out.object(node, file, lines_before, zones);
                 }
             }
             Err(mut error) => {
+                let at_its_bound = error.code.0 == "DEF003";
+                values += if at_its_bound { yaml::NODES_MAX } else { document.len() };
                 if let Some(origin) = &mut error.origin {
                     origin.line += lines_before;
                 }
@@ -140,6 +154,16 @@ pub fn read(file: &str, bytes: Vec<u8>, zones: Zones) -> Manifests {
         origin.snippet = line.map_or_else(String::new, |line| text::snippet(line));
     }
     out
+}
+
+/// How many values there are in `node`, with itself.
+fn size(node: &Node) -> usize {
+    let within: usize = match &node.value {
+        yaml::Value::List(items) => items.iter().map(size).sum(),
+        yaml::Value::Map(entries) => entries.iter().map(|entry| size(&entry.node)).sum(),
+        yaml::Value::Scalar { .. } => 0,
+    };
+    within + 1
 }
 
 /// The documents of a stream, each with the number of lines before it. `---` at the beginning of a line ends a document
@@ -544,6 +568,14 @@ mod tests {
         ] {
             assert_eq!(one(&with(&format!("  schedule: \"{written}\"\n"))).rule.standard, standard);
         }
+    }
+
+    #[test]
+    fn a_file_of_alias_bombs_is_given_up_soon() {
+        let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
+                    d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n---\n";
+        let manifests = manifests(&bomb.repeat(100));
+        assert!(manifests.cron_jobs.is_empty() && manifests.errors.len() < 10, "{}", manifests.errors.len());
     }
 
     proptest::proptest! {

@@ -10,7 +10,9 @@ pub struct Machine {
     pub time_zone: Option<String>,
     /// Its program for outgoing mail.
     pub sendmail: Option<String>,
-    /// Users whose home does not exist, as `nobody`'s: cron starts their jobs all the same.
+    /// The users of /etc/passwd.
+    pub users: Vec<String>,
+    /// Those whose home does not exist, as `nobody`'s: cron starts their jobs all the same.
     pub homeless: Vec<String>,
 }
 
@@ -20,23 +22,21 @@ impl Machine {
         let sendmail =
             ["/usr/sbin/sendmail", "/usr/lib/sendmail"].into_iter().find(|p| Path::new(p).exists());
         let known = |name: String| Some(table.zone(&name).ok()?.name().to_owned());
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let users: Vec<(&str, &str)> = passwd.lines().filter_map(user_and_home).collect();
+        let homeless = users.iter().filter(|(_, home)| !Path::new(home).is_dir());
         Self {
             time_zone: time_zone().and_then(known),
             sendmail: sendmail.map(str::to_owned),
-            homeless: homeless(),
+            homeless: homeless.map(|(user, _)| (*user).to_owned()).collect(),
+            users: users.iter().map(|(user, _)| (*user).to_owned()).collect(),
         }
     }
 }
 
-/// The users of /etc/passwd whose home is no directory.
-fn homeless() -> Vec<String> {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let user = |line: &str| {
-        let mut fields = line.split(':');
-        let (name, home) = (fields.next()?, fields.nth(4)?);
-        (!Path::new(home).is_dir()).then(|| name.to_owned())
-    };
-    passwd.lines().filter_map(user).collect()
+fn user_and_home(line: &str) -> Option<(&str, &str)> {
+    let mut fields = line.split(':');
+    Some((fields.next()?, fields.nth(4)?))
 }
 
 /// The zone of /etc/localtime by the name of what it links to, else that of /etc/timezone. The variable TZ of whoever

@@ -1,6 +1,6 @@
 //! Names for jobs that have none: short, readable, made from the command alone, so that a second import gives the same.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// No name that is made here is longer.
 const NAME_CHARS_MAX: usize = 48;
@@ -8,23 +8,26 @@ const NAME_CHARS_MAX: usize = 48;
 /// The names of one output; each is given once.
 #[derive(Debug, Default)]
 pub struct Names {
-    taken: HashSet<String>,
+    /// Each name with the last number put behind it.
+    taken: HashMap<String, u32>,
 }
 
 impl Names {
     /// Whether nobody has this name yet.
     pub fn is_free(&self, name: &str) -> bool {
-        !self.taken.contains(name)
+        !self.taken.contains_key(name)
     }
 
     /// `wanted`, or with `-2`, `-3` … if it is taken.
     pub fn give(&mut self, wanted: &str) -> String {
         let mut name = wanted.to_owned();
-        let mut number = 1_u32;
-        while !self.taken.insert(name.clone()) {
+        let mut number = self.taken.get(wanted).copied().unwrap_or(1);
+        while self.taken.contains_key(&name) {
             number += 1;
             name = format!("{wanted}-{number}");
         }
+        self.taken.insert(wanted.to_owned(), number);
+        self.taken.entry(name.clone()).or_insert(1);
         name
     }
 }

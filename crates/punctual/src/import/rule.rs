@@ -124,10 +124,14 @@ fn standard(text: &str) -> String {
 
 fn refused(error: &CronError, origin: &Origin) -> Diagnostic {
     let diagnostic = error.diagnostic(Some(origin.clone()));
-    if error.code.0 == "CRN004" {
-        return diagnostic.detail("cron takes such a range for an empty one");
+    match (error.code.0, error.field) {
+        ("CRN004", _) => diagnostic.detail("cron takes such a range for an empty one"),
+        (_, Some("day-of-month")) => diagnostic.detail("in a crontab the day-of-month field takes 1-31"),
+        (_, Some("day-of-week")) => {
+            diagnostic.detail("in a crontab the day-of-week field takes 0-7, sun-sat")
+        }
+        _ => diagnostic,
     }
-    diagnostic
 }
 
 fn unknown_nickname(text: &str) -> Diagnostic {

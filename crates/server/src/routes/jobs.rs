@@ -1,25 +1,19 @@
 //! Jobs: list, show, apply, pause, resume, trigger, ticks.
 
 use crate::dto::{
-    ApplyDto, Instant, JobChangeDto, JobDto, NextDto, PauseRequestDto, ResumeDto, SubmitDto, SubmittedDto,
-    TickDto,
+    ApplyDto, JobChangeDto, JobDto, PauseRequestDto, ResumeDto, SubmitDto, SubmittedDto, TickDto,
 };
 use crate::error::ApiError;
 use crate::moment::parse_moment;
-use crate::request::{Body, Params, bad_body, bad_query};
+use crate::request::{Body, Params, Segment, bad_body, bad_query};
 use crate::routes::runs::submitted;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use punctual_core::spec::JobSpec;
-use punctual_engine::control::ApplyMode;
+use punctual_engine::apply::ApplyMode;
 use punctual_engine::shared::Engine;
 use serde::Deserialize;
 use serde_json::Value;
-
-/// How many times to come are listed if the query does not say.
-const NEXT_DEFAULT: usize = 10;
-/// More are never listed.
-const NEXT_MAX: usize = 10_000;
 
 pub async fn list(State(engine): State<Engine>) -> Result<Json<Vec<JobDto>>, ApiError> {
     let now = engine.clock().now();
@@ -27,7 +21,7 @@ pub async fn list(State(engine): State<Engine>) -> Result<Json<Vec<JobDto>>, Api
     Ok(Json(jobs.iter().map(|job| JobDto::new(job, now)).collect()))
 }
 
-pub async fn show(State(engine): State<Engine>, Path(name): Path<String>) -> Result<Json<JobDto>, ApiError> {
+pub async fn show(State(engine): State<Engine>, Segment(name): Segment) -> Result<Json<JobDto>, ApiError> {
     let job = engine.job(&name).await?;
     Ok(Json(JobDto::new(&job, engine.clock().now())))
 }
@@ -45,25 +39,25 @@ pub async fn apply(
 
 pub async fn pause(
     State(engine): State<Engine>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     Body(body): Body<PauseRequestDto>,
 ) -> Result<Json<JobDto>, ApiError> {
     engine.pause(&name, &body.reason).await?;
-    show(State(engine), Path(name)).await
+    show(State(engine), Segment(name)).await
 }
 
 pub async fn resume(
     State(engine): State<Engine>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     Body(body): Body<ResumeDto>,
 ) -> Result<Json<JobDto>, ApiError> {
     engine.resume(&name, body.catch_up).await?;
-    show(State(engine), Path(name)).await
+    show(State(engine), Segment(name)).await
 }
 
 pub async fn trigger(
     State(engine): State<Engine>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     Body(body): Body<SubmitDto>,
 ) -> Result<Json<SubmittedDto>, ApiError> {
     let made = engine.submit(&name, body.key, body.params).await?;
@@ -80,7 +74,7 @@ pub struct TicksQuery {
 /// By default the last day, up to now.
 pub async fn ticks(
     State(engine): State<Engine>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     Params(query): Params<TicksQuery>,
 ) -> Result<Json<Vec<TickDto>>, ApiError> {
     let now = engine.clock().now();
@@ -88,24 +82,4 @@ pub async fn ticks(
     let to = parse_moment(query.to.as_deref().unwrap_or("now"), now).map_err(bad_query)?;
     let ticks = engine.ticks(&name, from, to).await?;
     Ok(Json(ticks.iter().map(TickDto::from).collect()))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NextQuery {
-    from: Option<String>,
-    limit: Option<usize>,
-}
-
-/// The nominal times to come, strictly after `from`, by default now.
-pub async fn next(
-    State(engine): State<Engine>,
-    Path(name): Path<String>,
-    Params(query): Params<NextQuery>,
-) -> Result<Json<Vec<NextDto>>, ApiError> {
-    let now = engine.clock().now();
-    let from = parse_moment(query.from.as_deref().unwrap_or("now"), now).map_err(bad_query)?;
-    let limit = query.limit.unwrap_or(NEXT_DEFAULT).min(NEXT_MAX);
-    let times = engine.next(&name, from, limit).await?;
-    Ok(Json(times.into_iter().map(|(time, trigger)| NextDto { time: Instant(time), trigger }).collect()))
 }

@@ -1,10 +1,10 @@
 //! The output of an attempt, a piece at a time. Following is asking again from where the last piece ended.
 
 use crate::error::{ApiError, NO_LOG};
-use crate::request::Params;
+use crate::request::{Params, Segment};
 use crate::routes::runs::resolve;
 use crate::{LOG_ATTEMPT_HEADER, LOG_ENDED_HEADER, LOG_OFFSET_HEADER};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use punctual_core::run::{Run, RunState};
@@ -29,7 +29,7 @@ pub struct LogQuery {
 
 pub async fn read(
     State(engine): State<Engine>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     Params(query): Params<LogQuery>,
 ) -> Result<Response, ApiError> {
     let run = resolve(&engine, &id).await?.run;

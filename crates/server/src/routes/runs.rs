@@ -3,11 +3,11 @@
 use crate::dto::{RunDto, SubmittedDto};
 use crate::error::{AMBIGUOUS_RUN, ApiError};
 use crate::moment::parse_moment;
-use crate::request::{Params, bad_query};
+use crate::request::{Params, Segment, bad_query};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use punctual_core::id::RunId;
+use punctual_core::id::{JobId, RunId};
 use punctual_core::run::Verdict;
 use punctual_core::time::Timestamp;
 use punctual_engine::control::Submitted;
@@ -47,7 +47,7 @@ pub async fn list(
         |text: Option<String>| text.map(|text| parse_moment(&text, now)).transpose().map_err(bad_query);
     let filter = RunFilter {
         job: match &query.job {
-            Some(name) => Some(engine.job(name).await?.row.id),
+            Some(name) => Some(job_id(&engine, name).await?),
             None => None,
         },
         since: instant(query.since)?,
@@ -63,12 +63,21 @@ pub async fn list(
     Ok(Json(runs.iter().map(|view| RunDto::of(view, now)).collect()))
 }
 
-pub async fn show(State(engine): State<Engine>, Path(id): Path<String>) -> Result<Json<RunDto>, ApiError> {
+/// The number of a job. One that was removed from the definitions still has its history.
+async fn job_id(engine: &Engine, name: &str) -> Result<JobId, ApiError> {
+    let (jobs, _) = engine.store().jobs().await.map_err(EngineError::from)?;
+    match jobs.into_iter().find(|job| job.name == name) {
+        Some(job) => Ok(job.id),
+        None => Ok(engine.job(name).await?.row.id),
+    }
+}
+
+pub async fn show(State(engine): State<Engine>, Segment(id): Segment) -> Result<Json<RunDto>, ApiError> {
     let view = resolve(&engine, &id).await?;
     Ok(Json(RunDto::of(&view, engine.clock().now())))
 }
 
-pub async fn cancel(State(engine): State<Engine>, Path(id): Path<String>) -> Result<Json<RunDto>, ApiError> {
+pub async fn cancel(State(engine): State<Engine>, Segment(id): Segment) -> Result<Json<RunDto>, ApiError> {
     let view = resolve(&engine, &id).await?;
     let run = engine.cancel(view.run.id).await?;
     Ok(Json(RunDto::of(&RunView { run, ..view }, engine.clock().now())))
@@ -76,7 +85,7 @@ pub async fn cancel(State(engine): State<Engine>, Path(id): Path<String>) -> Res
 
 pub async fn retry(
     State(engine): State<Engine>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Json<SubmittedDto>, ApiError> {
     let view = resolve(&engine, &id).await?;
     let made = engine.retry(view.run.id).await?;

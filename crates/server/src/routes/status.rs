@@ -12,7 +12,7 @@ use punctual_core::spec::RuleSpec;
 use punctual_core::zone::Zone;
 use punctual_engine::error::EngineError;
 use punctual_engine::shared::Engine;
-use punctual_engine::view::WhySubject;
+use punctual_engine::why::WhySubject;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;

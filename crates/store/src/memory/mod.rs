@@ -151,8 +151,9 @@ impl Memory {
 
     pub(crate) fn run(&self, id: RunId) -> Result<Option<Run>> {
         let state = self.state()?;
-        let finished = state.history.iter().rev().flat_map(|h| h.runs.iter());
-        Ok(state.runs.values().chain(finished).find(|run| run.id == id).cloned())
+        let may_hold = state.history.iter().rev().filter(|h| h.segment.may_hold(id));
+        let finished = || may_hold.flat_map(|h| h.runs.iter()).find(|run| run.id == id);
+        Ok(state.runs.get(&id).or_else(finished).cloned())
     }
 
     pub(crate) fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>> {
@@ -217,7 +218,7 @@ impl Memory {
     pub(crate) fn earliest_due(&self) -> Result<Option<Timestamp>> {
         let state = self.state()?;
         let trigger = state.due.first().map(|(at, _)| *at);
-        let queued = state.runs.values().filter_map(|run| match run.state {
+        let queued = state.queued.iter().filter_map(|(_, id)| match state.runs[id].state {
             RunState::Queued { due } => Some(due),
             _ => None,
         });

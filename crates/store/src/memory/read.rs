@@ -21,14 +21,19 @@ impl State {
             runs.extend(self.runs.values().filter(elsewhere).map(|run| (run.id, run)));
         }
         let mut jobs: BTreeMap<JobId, &JobRow> = self.jobs_asked(ask);
-        let of_jobs = self.triggers.values().filter(|trigger| jobs.contains_key(&trigger.job));
-        triggers.extend(of_jobs.map(|trigger| trigger.id));
+        for job in jobs.keys() {
+            let named = self.trigger_names.range((*job, String::new())..);
+            triggers.extend(named.take_while(|((of, _), _)| of == job).map(|(_, id)| *id));
+        }
         let of_triggers = triggers.iter().map(|id| self.triggers[id].job);
         for id in of_triggers.chain(runs.values().map(|run| run.job)) {
             jobs.insert(id, &self.jobs[&id]);
         }
-        let serial = |run: &&Run| jobs.get(&run.job).is_some_and(|job| job.serial);
-        runs.extend(self.runs.values().filter(serial).map(|run| (run.id, run)));
+        for job in jobs.values().filter(|job| job.serial) {
+            let keyed = self.run_keys.range((job.id, String::new())..);
+            let of_job = keyed.take_while(|((of, _), _)| *of == job.id);
+            runs.extend(of_job.map(|(_, id)| (*id, &self.runs[id])));
+        }
         let remembered = |(job, key): &(String, String)| {
             self.job_names.get(job).and_then(|id| self.dedup.get(&(*id, key.clone()))).cloned()
         };

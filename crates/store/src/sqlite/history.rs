@@ -71,7 +71,8 @@ pub(super) fn live(conn: &Connection) -> Result<Segment, StoreError> {
             place.as_str()
         ))),
         None => {
-            conn.execute_batch(&of_segment(sql::SEGMENT_CREATE, 1))?;
+            let create = of_segment(sql::SEGMENT_CREATE, 1);
+            conn.execute_batch(&format!("BEGIN IMMEDIATE; {create} COMMIT;"))?;
             Ok(Segment::empty(1))
         }
     }

@@ -152,10 +152,15 @@ impl Sqlite {
     /// Sends a write; the answer comes once it is durable, or at the deadline.
     async fn write(&self, work: Work, deadline: Duration) -> Result<Answer, StoreError> {
         let (ticket, answer) = Ticket::new();
-        self.0.watch.add((self.0.monotonic)().saturating_add(deadline), &ticket);
-        let request = Command::Request(Request { work, ticket });
-        self.0.writes.send(request).map_err(|_| StoreError::Closed)?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
+        let end = (self.0.monotonic)().saturating_add(deadline);
+        let place = self.0.watch.add(end, &ticket).ok_or(StoreError::Deadline)?;
+        let sent = self.0.writes.send(Command::Request(Request { work, ticket }));
+        let answer = match sent {
+            Ok(()) => answer.await.unwrap_or(Err(StoreError::Closed)),
+            Err(_) => Err(StoreError::Closed),
+        };
+        self.0.watch.remove(place);
+        answer
     }
 
     /// Runs `read` on a reader's thread, in one snapshot.

@@ -70,15 +70,14 @@ pub(super) fn reader(file: &Path) -> Result<Connection> {
     Ok(conn)
 }
 
-/// Creates the file, if it is missing, for its owner only: definitions and parameters are nobody else's.
+/// Creates the file, if it is missing, durably and for its owner only: definitions and parameters are nobody else's.
 pub(super) fn create(file: &Path) -> Result<()> {
     let name = |error: std::io::Error| StoreError::Io(format!("{}: {error}", file.display()));
-    if let Some(dir) = file.parent() {
-        std::fs::create_dir_all(dir).map_err(name)?;
-    }
+    let dir = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir).map_err(name)?;
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true).mode(0o600).open(file).map_err(name)?;
-    Ok(())
+    std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(name)
 }
 
 fn check_engine(version: i32) -> Result<()> {

@@ -19,6 +19,9 @@ pub(super) enum Answer {
     Removed(u64),
 }
 
+/// Writes that may wait at once; a further one is refused as if its deadline had passed.
+const WAITS_MAX: usize = 100_000;
+
 type Reply = Sender<Result<Answer, StoreError>>;
 
 enum Stage {
@@ -101,14 +104,24 @@ impl Watch {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn add(&self, deadline: Duration, ticket: &Arc<Ticket>) {
+    /// Notes a wait; `None` if there are as many as may be. The place is to be given back.
+    pub fn add(&self, deadline: Duration, ticket: &Arc<Ticket>) -> Option<(Duration, u64)> {
         let mut waits = self.waits();
+        if waits.order.len() >= WAITS_MAX {
+            return None;
+        }
         waits.number += 1;
         let place = (deadline, waits.number);
         waits.order.insert(place, Arc::downgrade(ticket));
         if waits.order.first_key_value().is_some_and(|(first, _)| *first == place) {
             self.changed.notify_one();
         }
+        Some(place)
+    }
+
+    /// Forgets a wait that has ended.
+    pub fn remove(&self, place: (Duration, u64)) {
+        self.waits().order.remove(&place);
     }
 
     pub fn close(&self) {

@@ -129,8 +129,8 @@ fn change_trigger(conn: &Connection, book: &Book, seen: &Snapshot, row: &Trigger
             row.id.0, stored.state.cursor, row.state.cursor
         )));
     }
-    let wide = |t: &TriggerRow| (t.job, t.name.clone(), t.state.anchor, t.live);
-    if wide(row) != wide(stored) {
+    let fixed = |t: &TriggerRow| (t.job, t.state.anchor, t.live);
+    if fixed(row) != fixed(stored) || row.name != stored.name {
         conn.prepare_cached(sql::TRIGGER_UPDATE)?.execute(params![
             row.id.0,
             row.job.0,

@@ -151,7 +151,9 @@ fn a_full_disk_refuses_what_does_not_fit_and_keeps_the_rest() {
     };
     assert_eq!(error.code().0, "STO005", "{error}");
     // What fits is still written, beside what does not, and what was acknowledged is there.
-    let huge = Decision { runs_new: vec![run(1, 2, 2)], ..big(kept + 9) };
+    let mut huge = Decision { jobs: vec![job(2, "job2")], runs_new: vec![run(1, 2, 2)], ..big(kept + 9) };
+    huge.revisions.insert(0, revision(2, 1));
+    huge.triggers = vec![trigger(1, 1, 5, Some(50)), trigger(2, 1, 0, Some(9))];
     let answers = together(&store, vec![new(vec![run(1, 1, 1)]), huge, new(vec![run(1, 3, 3)])]);
     assert_eq!(answers[0], Ok(crate::Done::default()));
     assert!(matches!(answers[1], Err(StoreError::Full(_))), "{answers:?}");
@@ -161,6 +163,12 @@ fn a_full_disk_refuses_what_does_not_fit_and_keeps_the_rest() {
         runs.into_iter().map(|run| run.key).collect::<Vec<_>>()
     };
     assert_eq!(keys(&store), ["k3", "k1"]);
+    // What the writer knows by heart is as if the lost transaction had never been.
+    let seen = look(&store, Ask { jobs_all: true, due: Some((at(99), 9)), ..Ask::default() });
+    assert_eq!((seen.job_id_next, seen.trigger_id_next), (2, 2));
+    let forward = Decision { triggers: vec![trigger(1, 1, 1, Some(2))], ..Decision::default() };
+    put(&store, Ask::default(), forward.clone()).expect("it needs no room");
+    assert_eq!(wait(store.jobs()).expect("readable").1, forward.triggers);
     drop(store);
     let store = dir.open();
     assert_eq!(wait(store.check()), Ok(vec![]));

@@ -2,6 +2,7 @@
 
 mod archives;
 mod crash;
+mod disk;
 mod files;
 mod plans;
 mod threads;
