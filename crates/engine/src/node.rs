@@ -29,6 +29,10 @@ const LOOKED_AT: usize = 256;
 
 /// How attempts are carried out. Ends come back through [`Node::ended`].
 pub trait Executor {
+    /// Whether attempts can be started now; while not, none is leased.
+    fn is_ready(&self) -> bool {
+        true
+    }
     /// Starts an attempt of a leased run. An attempt that cannot start ends with the reason.
     fn start(&mut self, job: &Job, run: &Run) -> Result<(), String>;
     /// Tells an attempt to end.
@@ -164,7 +168,8 @@ impl Node {
             false => BTreeMap::new(),
         };
         let mut ask = self.ask();
-        let slots = self.slots.saturating_sub(self.running.len() - self.settling());
+        let free = self.slots.saturating_sub(self.running.len() - self.settling());
+        let slots = if executor.is_ready() { free } else { 0 };
         ask.due = kinds.due.then_some((now, batch));
         // More than can start are looked at, so that what waits too long expires while every slot is taken.
         ask.queued = kinds.queued.then_some((now, slots.max(LOOKED_AT).min(batch)));
