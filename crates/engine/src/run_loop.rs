@@ -18,9 +18,10 @@ use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job, Process};
 use punctual_core::run::{Run, RunState, Verdict};
 use punctual_core::time::Timestamp;
-use punctual_store::StoreError;
 use punctual_store::row::NodeRow;
+use punctual_store::{Ask, StoreError};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -90,9 +91,10 @@ impl Daemon {
             observer: options.observer,
         };
         let mut node = Node::new(engine.clone(), id, options.slots, options.shadow);
-        let leased = block_on(leased_runs(&engine)).map_err(|e| e.to_string())?;
-        let starts = journal::read(&engine.data().journal());
-        journal::kill_survivors(&starts, &leased)?;
+        let leased = block_on(leased_runs(&engine, id)).map_err(|e| e.to_string())?;
+        let journal = engine.data().journal();
+        let starts = journal::read(&journal);
+        journal::kill_survivors(&journal, &starts, &leased)?;
         hands.start_supervisor(&lock).map_err(|e| format!("the supervisor cannot be started: {e}"))?;
         let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
         let since = engine.clock().now();
@@ -121,19 +123,37 @@ impl Daemon {
             if self.take_messages() {
                 return self.shut_down();
             }
-            let wake = match block_on(self.node.cycle_once(&mut self.hands)) {
-                Ok(cycled) => self.wake(&cycled),
+            let retry = |daemon: &Self| Some(daemon.engine.clock().now().saturating_add(RETRY));
+            let restored = self.restore_supervisor();
+            let wake = match self.cycle_contained() {
+                // What ended meanwhile is recorded at once.
+                Ok(_) if self.node.has_ended() => None,
+                Ok(cycled) => Some(self.wake(&cycled)),
                 Err(error) => {
                     self.check(&error)?;
-                    self.engine.clock().now().saturating_add(RETRY)
+                    retry(&self)
                 }
             };
-            if !self.node.has_ended() {
-                self.timer
-                    .wait(wake, self.engine.inbox().event())
-                    .map_err(|e| format!("the timer failed: {e}"))?;
+            let wake = if restored { wake } else { retry(&self) };
+            if let Some(wake) = wake {
+                self.wait(wake)?;
             }
         }
+    }
+
+    /// A cycle; a panic in it is an error like another, and the timer goes on.
+    fn cycle_contained(&mut self) -> Result<Cycled, EngineError> {
+        let cycle = AssertUnwindSafe(|| block_on(self.node.cycle_once(&mut self.hands)));
+        catch_unwind(cycle).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|t| (*t).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            self.engine.set_aside(format!("a cycle panicked, and the next goes on: {text}"));
+            Ok(Cycled::default())
+        })
+    }
+
+    fn wait(&self, until: Timestamp) -> Result<(), String> {
+        self.timer.wait(until, self.engine.inbox().event()).map_err(|e| format!("the timer failed: {e}"))
     }
 
     /// When to look again if nothing happens before.
@@ -155,64 +175,69 @@ impl Daemon {
             match message {
                 Message::Wake => {}
                 Message::Report(Some(report)) => self.node.report(&report),
-                Message::Report(None) => self.replace_supervisor(),
+                Message::Report(None) => self.hands.supervisor_gone(),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
+                Message::Remark(text) => self.hands.observer.remark(&text),
                 Message::Shutdown => end = true,
             }
         }
         end
     }
 
-    /// The supervisor is gone, and with it the record of how its attempts end.
-    fn replace_supervisor(&mut self) {
-        let Some(gone) = self.hands.supervisor.take() else { return };
-        gone.wait();
-        self.hands.observer.remark("the supervisor ended; its attempts are killed and recorded as lost");
-        let starts = journal::read(&self.engine.data().journal());
-        match journal::kill_survivors(&starts, &self.node.running()) {
-            Ok(()) => self.node.lose_all(),
-            Err(error) => self.hands.observer.remark(&error),
+    /// Where there is no supervisor, makes sure that nothing of it is left, writes down what is lost with it, and
+    /// starts another. False if that must be tried again; nothing is started meanwhile.
+    fn restore_supervisor(&mut self) -> bool {
+        if self.hands.supervisor.is_some() {
+            return true;
         }
-        if let Err(error) = self.hands.start_supervisor(&self.lock) {
-            self.hands.observer.remark(&format!("the supervisor cannot be started: {error}"));
-        }
+        let restored = self.end_survivors().and_then(|()| {
+            self.hands
+                .start_supervisor(&self.lock)
+                .map_err(|e| format!("the supervisor cannot be started: {e}"))
+        });
+        restored.map_err(|error| self.hands.observer.remark(&error)).is_ok()
+    }
+
+    /// Kills what a supervisor that is gone has left, and takes its attempts for lost.
+    fn end_survivors(&mut self) -> Result<(), String> {
+        let journal = self.engine.data().journal();
+        journal::kill_survivors(&journal, &journal::read(&journal), &self.node.running())?;
+        self.node.lose_all();
+        Ok(())
     }
 
     fn shut_down(mut self) -> Result<(), String> {
         let limit = Monotonic::now().after(self.node.grace_max() + SHUTDOWN);
         if let Some(supervisor) = &self.hands.supervisor {
-            supervisor.send(&Request::Shutdown);
+            supervisor.send(Request::Shutdown);
         }
         while self.node.busy() > 0 {
-            if self.node.has_ended() {
-                match block_on(self.node.settle_once(&mut self.hands)) {
-                    Ok(()) => {}
-                    Err(error) => self.check(&error)?,
-                }
+            if self.node.has_ended()
+                && let Err(error) = block_on(self.node.settle_once(&mut self.hands))
+            {
+                self.check(&error)?;
             }
             let left = limit.until_from(Monotonic::now());
             if left.is_zero() {
-                self.hands
-                    .observer
-                    .remark("some attempts did not end in time; the next start records them as lost");
+                let text = "some attempts did not end in time; the next start records them as lost";
+                self.hands.observer.remark(text);
                 break;
             }
-            if self.node.busy() > 0 && !self.node.has_ended() {
-                let wake = self.engine.clock().now().saturating_add(left.min(RETRY));
-                self.timer
-                    .wait(wake, self.engine.inbox().event())
-                    .map_err(|e| format!("the timer failed: {e}"))?;
+            if self.node.busy() > 0 {
+                self.wait(self.engine.clock().now().saturating_add(left.min(RETRY)))?;
             }
-            for message in self.engine.inbox().take() {
-                match message {
-                    Message::Report(Some(report)) => self.node.report(&report),
-                    Message::Report(None) => self.node.lose_all(),
-                    _ => {}
-                }
+            self.take_messages();
+            if self.hands.supervisor.is_none()
+                && let Err(error) = self.end_survivors()
+            {
+                self.hands.observer.remark(&error);
             }
         }
-        if let Some(supervisor) = self.hands.supervisor.take() {
-            supervisor.wait();
+        if let Some(supervisor) = self.hands.supervisor.take()
+            && !supervisor.wait()
+            && let Err(error) = self.end_survivors()
+        {
+            self.hands.observer.remark(&error);
         }
         self.engine.store().close();
         Ok(())
@@ -230,13 +255,27 @@ impl Daemon {
     }
 }
 
-async fn leased_runs(engine: &Engine) -> Result<Vec<String>, StoreError> {
-    let filter = punctual_store::RunFilter { unfinished: true, limit: 10_000, ..Default::default() };
-    let runs = engine.store().runs(filter).await?;
-    Ok(runs.iter().filter(|r| matches!(r.state, RunState::Leased(_))).map(|r| r.id.to_string()).collect())
+/// The runs that earlier nodes had under way.
+async fn leased_runs(engine: &Engine, me: NodeId) -> Result<Vec<String>, EngineError> {
+    let mut ask = Ask { leased_by_others_than: Some(me), ..Ask::default() };
+    let leased = |run: &&Run| matches!(run.state, RunState::Leased(_));
+    let (runs, ..) = engine
+        .write(&mut ask, move |_, snapshot| {
+            Ok(snapshot.runs.iter().filter(leased).map(|run| run.id.to_string()).collect())
+        })
+        .await?;
+    Ok(runs)
 }
 
 impl Hands {
+    /// The supervisor's reports have ended.
+    fn supervisor_gone(&mut self) {
+        if let Some(gone) = self.supervisor.take() {
+            gone.wait();
+            self.observer.remark("the supervisor ended; its attempts are killed and recorded as lost");
+        }
+    }
+
     fn start_supervisor(&mut self, lock: &Lock) -> io::Result<()> {
         let inbox = self.engine.inbox().clone();
         let report = move |report| inbox.send(Message::Report(report));
@@ -252,12 +291,16 @@ impl Hands {
         let mut start = executor::start(job, process, run, log, &self.account)?;
         start.attempt.run.push_str(suffix);
         let Some(supervisor) = &self.supervisor else { return Err("there is no supervisor".into()) };
-        supervisor.send(&Request::Start(Box::new(start)));
+        supervisor.send(Request::Start(Box::new(start)));
         Ok(())
     }
 }
 
 impl Executor for Hands {
+    fn is_ready(&self) -> bool {
+        self.supervisor.is_some()
+    }
+
     fn start(&mut self, job: &Job, run: &Run) -> Result<(), String> {
         match &job.action {
             Action::Run(process) => self.request(job, process, run, ""),
@@ -267,7 +310,7 @@ impl Executor for Hands {
 
     fn stop(&mut self, run: RunId, fence: Fence) {
         if let Some(supervisor) = &self.supervisor {
-            supervisor.send(&Request::Stop { attempt: AttemptId { run: run.to_string(), fence: fence.0 } });
+            supervisor.send(Request::Stop { attempt: AttemptId { run: run.to_string(), fence: fence.0 } });
         }
     }
 

@@ -35,7 +35,12 @@ impl Timer {
             Timespec { tv_sec: micros.div_euclid(1_000_000), tv_nsec: micros.rem_euclid(1_000_000) * 1000 };
         let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
         let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
-        timerfd_settime(&self.fd, flags, &Itimerspec { it_interval, it_value })?;
+        match timerfd_settime(&self.fd, flags, &Itimerspec { it_interval, it_value }) {
+            Ok(_) => {}
+            // The clock was set since the last wait: the caller looks at the new time at once.
+            Err(rustix::io::Errno::CANCELED) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
         let mut fds = [
             PollFd::from_borrowed_fd(self.fd.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(event, PollFlags::IN),

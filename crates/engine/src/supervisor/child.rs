@@ -25,12 +25,13 @@ const READ_BYTES: usize = 64 * 1024;
 /// A started attempt.
 pub struct Child {
     start: Start,
+    mark: String,
     /// Until it is reaped.
     process: Option<std::process::Child>,
     pid: i32,
     pidfd: OwnedFd,
     pipe: Option<File>,
-    launch_errors: Option<File>,
+    launch: Option<LaunchFiles>,
     output: Option<Output>,
     started_us: i64,
     told: Option<Told>,
@@ -53,25 +54,34 @@ impl Child {
         let (read, write) =
             rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("no pipe: {e}"))?;
         rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK).map_err(|e| format!("no pipe: {e}"))?;
-        let (mut command, launch_errors) = command(&start, launcher)?;
+        let (mut command, launch) = command(&start, launcher)?;
         let stderr = write.try_clone().map_err(|e| format!("no pipe: {e}"))?;
         command.stdin(stdin(start.stdin.as_deref())?).stdout(Stdio::from(write)).stderr(Stdio::from(stderr));
-        command.env_clear().envs(start.env.iter().map(|(k, v)| (k, v))).process_group(0);
-        let process = command.spawn().map_err(|e| explain(&start, &e))?;
+        command.process_group(0);
+        let mut process = command.spawn().map_err(|e| explain(&start, &e))?;
         // The command holds the write ends; while it lives, the pipe has no end.
         drop(command);
-        let pid = i32::try_from(process.id()).map_err(|_| "the kernel gave no pid")?;
-        let raw = Pid::from_raw(pid).ok_or("the kernel gave no pid")?;
-        let pidfd = pidfd_open(raw, PidfdFlags::empty()).map_err(|e| format!("pidfd_open failed: {e}"))?;
+        let pid = i32::try_from(process.id()).expect("pids are positive and fit");
+        let raw = Pid::from_raw(pid).expect("a child's pid is not 0");
+        let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(error) => {
+                // What cannot be watched must not run: it would be tried again beside itself.
+                tree::signal_group(pid, Signal::KILL);
+                let _ = process.wait();
+                return Err(format!("its process could not be watched: {error}"));
+            }
+        };
         let deadline = start.timeout_ms.map(|ms| Monotonic::now().after(Duration::from_millis(ms)));
         Ok(Self {
             output: Some(Output::new(log, start.log_bytes_max)),
+            mark: start.env.iter().find(|(k, _)| k == tree::MARK).map(|(_, v)| v.clone()).unwrap_or_default(),
             start,
             process: Some(process),
             pid,
             pidfd,
             pipe: Some(File::from(read)),
-            launch_errors,
+            launch,
             started_us: clock.now().as_micros(),
             told: None,
             deadline,
@@ -88,6 +98,16 @@ impl Child {
     /// Its process, which leads its group.
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// The same until it is reaped.
+    pub fn leader(&self) -> Option<i32> {
+        self.process.is_some().then_some(self.pid)
+    }
+
+    /// The mark that its processes carry.
+    pub fn mark(&self) -> &str {
+        &self.mark
     }
 
     /// Readable once its process has ended; `None` after that has been seen.
@@ -118,10 +138,12 @@ impl Child {
         self.killing = true;
     }
 
-    /// Kills the tree at once.
+    /// Kills the group at once; what has left it is swept up once the leader is gone.
     pub fn kill(&mut self) {
-        tree::signal_group(self.pid(), Signal::KILL);
-        tree::kill_marked(std::slice::from_ref(&self.start.attempt.run));
+        // The number of a leader that was reaped may be another's by now.
+        if let Some(leader) = self.leader() {
+            tree::signal_group(leader, Signal::KILL);
+        }
     }
 
     /// Its timeout, its grace or its drain has passed.
@@ -149,18 +171,14 @@ impl Child {
         }
     }
 
-    /// Its process has ended: reaps it and kills what is left of its tree.
+    /// Its process has ended: reaps it and kills what is left of its group.
     pub fn on_exit(&mut self, clock: &Clock) {
         // The group is killed before the leader is reaped: until then its number cannot be another's.
         tree::signal_group(self.pid(), Signal::KILL);
         let Some(process) = self.process.take() else { return };
         let usage = process.wait4();
-        if !tree::own_children().is_empty() {
-            // Descendants that left the group were handed to this process, or will be.
-            tree::kill_marked(std::slice::from_ref(&self.start.attempt.run));
-        }
         let mut launch_error = String::new();
-        if let Some(mut errors) = self.launch_errors.take() {
+        if let Some(LaunchFiles { mut errors, .. }) = self.launch.take() {
             let _ = errors.rewind().and_then(|()| errors.read_to_string(&mut launch_error));
         }
         let (code, signal) = usage.as_ref().map_or((None, None), |u| (u.status.code(), u.status.signal()));
@@ -214,38 +232,56 @@ fn open_log(path: &Path) -> Result<File, SpawnError> {
 /// The input: a sealed copy in memory, so that no process has to feed a pipe.
 fn stdin(text: Option<&str>) -> Result<Stdio, SpawnError> {
     let Some(text) = text else { return Ok(Stdio::null()) };
-    let failed = |e: std::io::Error| format!("its input cannot be held: {e}");
-    let memory = rustix::fs::memfd_create("stdin", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
-    let mut file = File::from(memory);
-    file.write_all(text.as_bytes()).and_then(|()| file.rewind()).map_err(failed)?;
-    Ok(Stdio::from(file))
+    memory_file("stdin", text.as_bytes()).map(Stdio::from)
 }
 
-/// The command; with a launcher between, also the file in memory in which that says what it could not do.
-fn command(start: &Start, launcher: &Path) -> Result<(Command, Option<File>), SpawnError> {
+fn memory_file(name: &str, content: &[u8]) -> Result<File, SpawnError> {
+    let failed = |e: std::io::Error| format!("no memory for its {name}: {e}");
+    let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    let mut file = File::from(memory);
+    file.write_all(content).and_then(|()| file.rewind()).map_err(failed)?;
+    Ok(file)
+}
+
+/// What supervisor and launcher hand each other, in memory. The launcher opens them through this process, so that no
+/// descriptor has to be inherited by the job.
+struct LaunchFiles {
+    #[expect(dead_code, reason = "it is there as long as it is open")]
+    environment: File,
+    /// What the launcher could not do.
+    errors: File,
+}
+
+/// The command; with a launcher between, also what that reads and writes.
+fn command(start: &Start, launcher: &Path) -> Result<(Command, Option<LaunchFiles>), SpawnError> {
     let Some(program) = start.argv.first() else { return Err("there is no program to start".into()) };
     let Some(user) = &start.run_as else {
         let path = start.env.iter().find(|(k, _)| k == "PATH").map_or("/usr/bin:/bin", |(_, v)| v.as_str());
         let directory = start.working_directory.as_deref().unwrap_or("/");
-        let found = find_program(program, path, directory)?;
         if !Path::new(directory).is_dir() {
             return Err(format!("the working directory {directory} does not exist"));
         }
+        let found = find_program(program, path, directory)?;
         let mut command = Command::new(found);
         command.arg0(program).args(&start.argv[1..]).current_dir(directory);
+        command.env_clear().envs(start.env.iter().map(|(k, v)| (k, v)));
         return Ok((command, None));
     };
-    let errors =
-        rustix::fs::memfd_create("launch", MemfdFlags::CLOEXEC).map_err(|e| format!("no memory: {e}"))?;
+    let environment =
+        serde_json::to_vec(&start.env).map_err(|e| format!("its environment is no text: {e}"))?;
+    let environment = memory_file("environment", &environment)?;
+    let errors = memory_file("errors", &[])?;
+    let path = |file: &File| format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
     let mut command = Command::new(launcher);
-    command.args(["__launch", "--user", user]);
-    // Opened by the launcher through this process, so that no descriptor has to be inherited by the job.
-    command.arg("--errors").arg(format!("/proc/{}/fd/{}", std::process::id(), errors.as_raw_fd()));
+    command.arg0("punctual").args(["__launch", "--user", user]);
+    command.arg("--environment").arg(path(&environment)).arg("--errors").arg(path(&errors));
     if let Some(directory) = &start.working_directory {
         command.args(["--directory", directory]);
     }
     command.current_dir("/").arg("--").args(&start.argv);
-    Ok((command, Some(File::from(errors))))
+    // The mark, so that it is known for what it is from the first moment; see `Launch::environment` for the rest.
+    command.env_clear().envs(start.env.iter().filter(|(k, _)| k == tree::MARK).map(|(k, v)| (k, v)));
+    Ok((command, Some(LaunchFiles { environment, errors })))
 }
 
 /// Finds a program as a shell would, so that a missing one is a typed error and the fast path stays open.

@@ -16,6 +16,9 @@ pub struct Launch {
     pub directory: Option<String>,
     /// Program and arguments.
     pub argv: Vec<String>,
+    /// The job's environment, as a JSON list of pairs. The launcher itself runs without it: a variable that changes
+    /// how programs are loaded must not take effect before the user has changed.
+    pub environment: Vec<u8>,
 }
 
 /// Becomes the job. Returns only if that failed, after writing why to `errors`.
@@ -60,15 +63,14 @@ fn prepare(launch: &Launch) -> Result<Command, String> {
             .map_err(|e| e.to_string())?,
     }
     let program = launch.argv.first().ok_or("there is no program to start")?;
+    let environment: Vec<(String, String)> = serde_json::from_slice(&launch.environment)
+        .map_err(|e| format!("the environment cannot be read: {e}"))?;
     let mut command = Command::new(program);
-    command.args(&launch.argv[1..]);
+    command.args(&launch.argv[1..]).env_clear();
     let shell = user.shell.to_string_lossy().into_owned();
     // What the definition sets stands; the rest is the user's own.
-    for (key, value) in [("HOME", &home), ("USER", &user.name), ("LOGNAME", &user.name), ("SHELL", &shell)] {
-        if std::env::var_os(key).is_none() {
-            command.env(key, value);
-        }
-    }
+    command.envs([("HOME", &home), ("USER", &user.name), ("LOGNAME", &user.name), ("SHELL", &shell)]);
+    command.envs(environment);
     Ok(command)
 }
 

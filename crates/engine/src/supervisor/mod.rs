@@ -11,7 +11,10 @@ pub mod process;
 pub mod protocol;
 pub mod tree;
 
+use crate::clock::Monotonic;
 use protocol::{Report, Request};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io::{self, BufReader};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
@@ -19,10 +22,16 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Sender};
+use std::time::Duration;
+
+/// After it is told to end, so long the supervisor may take to kill its trees; see [`process`].
+const END: Duration = Duration::from_secs(8);
 
 /// The daemon's end.
 #[derive(Debug)]
 pub struct Supervisor {
+    requests: Sender<Request>,
     socket: UnixStream,
     process: Child,
 }
@@ -41,32 +50,59 @@ impl Supervisor {
         mut report: impl FnMut(Option<Report>) + Send + 'static,
     ) -> io::Result<Self> {
         let (socket, theirs) = UnixStream::pair()?;
+        let (mut reports, to) = (BufReader::new(socket.try_clone()?), socket.try_clone()?);
         let lock = lock.map(OwnedFd::try_clone).transpose()?;
         let process = Command::new(program)
-            .arg("__supervise")
+            .arg0("punctual")
+            .arg(tree::SUPERVISE)
             .arg(journal)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(lock.map_or_else(Stdio::null, Stdio::from))
             .process_group(0)
             .spawn()?;
-        let mut reports = BufReader::new(socket.try_clone()?);
+        // A supervisor that is suspended and reads nothing must not hold up the cycle.
+        let (requests, queue) = mpsc::channel();
+        std::thread::Builder::new().name("supervisor-requests".into()).spawn(move || {
+            while let Ok(request) = queue.recv()
+                && protocol::send(&to, &request).is_ok()
+            {}
+        })?;
         std::thread::Builder::new().name("supervisor-reports".into()).spawn(move || {
             while let Ok(Some(message)) = protocol::receive(&mut reports) {
                 report(Some(message));
             }
             report(None);
         })?;
-        Ok(Self { socket, process })
+        Ok(Self { requests, socket, process })
     }
 
     /// Sends a request. A supervisor that is gone shows as the end of its reports.
-    pub fn send(&self, request: &Request) {
-        let _ = protocol::send(&self.socket, request);
+    pub fn send(&self, request: Request) {
+        let _ = self.requests.send(request);
     }
 
-    /// Waits for the process after its reports have ended.
-    pub fn wait(mut self) {
+    /// Closes the socket and waits for the process. False if it had to be killed, so that jobs may be left.
+    pub fn wait(mut self) -> bool {
         let _ = self.socket.shutdown(Shutdown::Both);
-        let _ = self.process.wait();
+        let ended = self.ends_in_time();
+        if !ended {
+            let _ = self.process.kill();
+        }
+        self.process.wait().is_ok_and(|status| ended && status.success())
+    }
+
+    fn ends_in_time(&self) -> bool {
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        let Some(pidfd) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return true };
+        let limit = Monotonic::now().after(END);
+        loop {
+            let left = Timespec::try_from(limit.until_from(Monotonic::now())).ok();
+            match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], left.as_ref()) {
+                Ok(0) => return false,
+                Ok(_) => return true,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
     }
 }

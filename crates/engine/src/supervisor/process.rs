@@ -2,23 +2,27 @@
 //!
 //! It lives exactly as long as the daemon holds the other end of its socket: when that closes, every tree is
 //! killed before the supervisor ends and lets go of the data directory's lock.
+//!
+//! It is the subreaper of the jobs: what leaves a job's tree becomes its own child, a stray. A stray may live as long
+//! as the attempt whose mark it carries, and an attempt has ended only when no stray of it is left.
 
 use super::child::Child;
 use super::journal::Journal;
-use super::protocol::{self, AttemptId, Ended, Report, Request, Told};
+use super::protocol::{self, AttemptId, Ended, Link, Report, Request, Told};
 use super::tree;
 use crate::clock::{Clock, Monotonic};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, set_child_subreaper, waitpid};
-use std::collections::BTreeMap;
-use std::io::{self, BufReader, ErrorKind};
-use std::os::fd::AsFd;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Once the daemon is gone, so long the killed trees may take to be gone too.
 const END: Duration = Duration::from_secs(5);
+/// While killed strays die, it looks again so soon.
+const SWEEP_AGAIN: Duration = Duration::from_millis(5);
 
 /// Runs the supervisor until the daemon is gone or asks for its end.
 ///
@@ -27,12 +31,12 @@ const END: Duration = Duration::from_secs(5);
 pub fn run(socket: UnixStream, journal: &Path, launcher: PathBuf) -> io::Result<()> {
     let _ = set_child_subreaper(Some(rustix::process::getpid()));
     let mut supervisor = Supervisor {
-        requests: BufReader::new(socket.try_clone()?),
-        socket,
+        daemon: Link::new(socket)?,
         journal: Journal::create(journal)?,
         launcher,
         clock: Clock::System,
         children: BTreeMap::new(),
+        dying: BTreeSet::new(),
         ending: None,
     };
     while supervisor.turn()? {}
@@ -40,12 +44,13 @@ pub fn run(socket: UnixStream, journal: &Path, launcher: PathBuf) -> io::Result<
 }
 
 struct Supervisor {
-    socket: UnixStream,
-    requests: BufReader<UnixStream>,
+    daemon: Link,
     journal: Journal,
     launcher: PathBuf,
     clock: Clock,
     children: BTreeMap<AttemptId, Child>,
+    /// The marks of strays that were killed and are not gone yet.
+    dying: BTreeSet<String>,
     /// Set once no more is started; the instant after which nothing is waited for.
     ending: Option<Option<Monotonic>>,
 }
@@ -54,8 +59,9 @@ impl Supervisor {
     /// Waits for the next thing to happen and sees to it. False when all is over.
     fn turn(&mut self) -> io::Result<bool> {
         let ready = self.wait()?;
-        if ready.requests {
-            self.take_requests()?;
+        self.daemon.flush();
+        if ready.daemon {
+            self.take_requests();
         }
         for (id, output, exit) in ready.children {
             let Some(child) = self.children.get_mut(&id) else { continue };
@@ -70,19 +76,19 @@ impl Supervisor {
         for child in self.children.values_mut().filter(|c| c.deadline().is_some_and(|d| d <= now)) {
             child.on_deadline();
         }
+        self.sweep();
         self.report_ends();
-        self.reap_strays();
+        let busy = !self.children.is_empty() || !self.dying.is_empty();
         Ok(match self.ending {
             None => true,
-            Some(limit) => !self.children.is_empty() && limit.is_none_or(|l| l > now),
+            Some(limit) => busy && limit.is_none_or(|l| l > now),
         })
     }
 
     fn wait(&self) -> io::Result<Ready> {
-        let daemon_gone = matches!(self.ending, Some(Some(_)));
         let mut fds = Vec::new();
-        if !daemon_gone {
-            fds.push(PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN));
+        if self.daemon.is_open() {
+            fds.push(self.daemon.poll_fd());
         }
         let mut places = Vec::new();
         for (id, child) in &self.children {
@@ -97,6 +103,9 @@ impl Supervisor {
         let now = Monotonic::now();
         let mut deadlines: Vec<Monotonic> = self.children.values().filter_map(Child::deadline).collect();
         deadlines.extend(self.ending.flatten());
+        if !self.dying.is_empty() {
+            deadlines.push(now.after(SWEEP_AGAIN));
+        }
         let wait = deadlines.into_iter().min().map(|d| d.until_from(now) + Duration::from_millis(1));
         let wait = wait.and_then(|w| Timespec::try_from(w).ok());
         match poll(&mut fds, wait.as_ref()) {
@@ -109,33 +118,28 @@ impl Supervisor {
             .map(|(id, output, exit)| ((*id).clone(), hit(*output), hit(*exit)))
             .filter(|(_, output, exit)| *output || *exit)
             .collect();
-        // A line may already stand in the buffer, where the socket does not show it.
-        let requests = !daemon_gone && (hit(Some(0)) || !self.requests.buffer().is_empty());
-        Ok(Ready { requests, children })
+        Ok(Ready { daemon: self.daemon.is_open() && hit(Some(0)), children })
     }
 
-    fn take_requests(&mut self) -> io::Result<()> {
-        loop {
-            match protocol::receive(&mut self.requests) {
-                Ok(Some(Request::Start(start))) => self.start(*start),
-                Ok(Some(Request::Stop { attempt })) => {
+    fn take_requests(&mut self) {
+        for request in self.daemon.receive() {
+            match request {
+                Request::Start(start) => self.start(*start),
+                Request::Stop { attempt } => {
                     if let Some(child) = self.children.get_mut(&attempt) {
                         child.tell(Told::Stop);
                     }
                 }
-                Ok(Some(Request::Shutdown)) => {
+                Request::Shutdown => {
                     self.ending = Some(None);
                     for child in self.children.values_mut() {
                         child.tell(Told::Shutdown);
                     }
                 }
-                Ok(None) => return Ok(self.daemon_gone()),
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(self.daemon_gone()),
-                Err(error) => return Err(error),
             }
-            if !self.requests.buffer().contains(&b'\n') {
-                return Ok(());
-            }
+        }
+        if !self.daemon.is_open() {
+            self.daemon_gone();
         }
     }
 
@@ -176,28 +180,42 @@ impl Supervisor {
     }
 
     fn report_ends(&mut self) {
-        let ended: Vec<Ended> = self.children.values_mut().filter_map(Child::finished).collect();
+        let dying = &self.dying;
+        let done = self.children.values_mut().filter(|child| !dying.contains(child.mark()));
+        let ended: Vec<Ended> = done.filter_map(Child::finished).collect();
         for ended in ended {
             self.children.remove(&ended.attempt);
+            self.journal.ended(&ended.attempt);
             self.report(&Report::Ended(ended));
         }
     }
 
     fn report(&mut self, report: &Report) {
-        // A daemon that is gone shows as the end of its requests, which is seen to there.
-        let _ = protocol::send(&self.socket, report);
+        self.daemon.send(report);
     }
 
-    fn reap_strays(&self) {
-        let known: Vec<i32> = self.children.values().map(Child::pid).collect();
-        for stray in tree::own_children().into_iter().filter(|pid| !known.contains(pid)) {
-            let _ = waitpid(Pid::from_raw(stray), WaitOptions::NOHANG);
+    /// Reaps the strays that have ended and kills those whose attempt has. A killed stray's own children become
+    /// strays in turn, so that a tree of any depth is gone after some rounds.
+    fn sweep(&mut self) {
+        self.dying.clear();
+        let leaders: BTreeSet<i32> = self.children.values().filter_map(Child::leader).collect();
+        for stray in tree::own_children().into_iter().filter(|pid| !leaders.contains(pid)) {
+            if !matches!(waitpid(Pid::from_raw(stray), WaitOptions::NOHANG), Ok(None)) {
+                continue;
+            }
+            let mark = tree::mark(stray).unwrap_or_default();
+            // One without a mark may belong to any attempt that is under way.
+            let wanted =
+                |child: &Child| child.leader().is_some() && (mark.is_empty() || child.mark() == mark);
+            if !self.children.values().any(wanted) && tree::kill(stray) {
+                self.dying.insert(mark);
+            }
         }
     }
 }
 
 struct Ready {
-    requests: bool,
+    daemon: bool,
     /// Attempt, whether its output and whether its process has something.
     children: Vec<(AttemptId, bool, bool)>,
 }

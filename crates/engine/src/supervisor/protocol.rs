@@ -1,7 +1,11 @@
 //! What daemon and supervisor say to each other: one JSON object a line, over a Unix socket.
 
+use rustix::event::{PollFd, PollFlags};
 use serde::{Deserialize, Serialize};
-use std::io::{self, BufRead, Write};
+use std::collections::VecDeque;
+use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 
 /// From the daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,19 +110,139 @@ pub enum Told {
 /// # Errors
 /// The socket is gone.
 pub fn send<T: Serialize>(mut to: impl Write, message: &T) -> io::Result<()> {
-    let mut line = serde_json::to_vec(message).expect("messages are plain data");
-    line.push(b'\n');
-    to.write_all(&line)
+    to.write_all(&line(message))
 }
 
-/// Reads one message; `None` at the end.
+fn line<T: Serialize>(message: &T) -> Vec<u8> {
+    let mut line = serde_json::to_vec(message).expect("messages are plain data");
+    line.push(b'\n');
+    line
+}
+
+/// Reads one message; `None` at the end. A line without its end is the last word of a process that was killed.
 ///
 /// # Errors
 /// The socket failed, or the line is not a message.
 pub fn receive<T: for<'de> Deserialize<'de>>(from: &mut impl BufRead) -> io::Result<Option<T>> {
     let mut line = String::new();
-    if from.read_line(&mut line)? == 0 {
+    if from.read_line(&mut line)? == 0 || !line.ends_with('\n') {
         return Ok(None);
     }
     serde_json::from_str(&line).map(Some).map_err(io::Error::other)
+}
+
+/// An end of the socket that never waits: a peer that is suspended in the middle of a line holds nobody up.
+#[derive(Debug)]
+pub struct Link {
+    socket: UnixStream,
+    incoming: Vec<u8>,
+    /// Sent and not yet taken by the kernel.
+    outgoing: VecDeque<u8>,
+    open: bool,
+}
+
+impl Link {
+    /// The end that `socket` is.
+    ///
+    /// # Errors
+    /// It cannot be told not to wait.
+    pub fn new(socket: UnixStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, incoming: Vec::new(), outgoing: VecDeque::new(), open: true })
+    }
+
+    /// Whether the peer is there, as far as is known.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// What to poll, and for what.
+    pub fn poll_fd(&self) -> PollFd<'_> {
+        let write = if self.outgoing.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+        PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN | write)
+    }
+
+    /// Sends a message, or keeps it until [`Link::flush`]. To a peer that is gone it goes nowhere.
+    pub fn send<T: Serialize>(&mut self, message: &T) {
+        if self.open {
+            self.outgoing.extend(line(message));
+            self.flush();
+        }
+    }
+
+    /// Sends what the kernel takes of what was kept.
+    pub fn flush(&mut self) {
+        while !self.outgoing.is_empty() {
+            let (piece, _) = self.outgoing.as_slices();
+            match self.socket.write(piece) {
+                Ok(length) => _ = self.outgoing.drain(..length),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // That the peer is gone shows when reading, after all that it said.
+                Err(_) => self.outgoing.clear(),
+            }
+        }
+    }
+
+    /// The messages that have come whole. A line that is none ends the link.
+    pub fn receive<T: for<'de> Deserialize<'de>>(&mut self) -> Vec<T> {
+        let mut piece = [0_u8; 64 * 1024];
+        while self.open {
+            match self.socket.read(&mut piece) {
+                Ok(0) => self.open = false,
+                Ok(length) => self.incoming.extend_from_slice(&piece[..length]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => self.open = false,
+            }
+        }
+        let whole = self.incoming.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+        let lines: Vec<u8> = self.incoming.drain(..whole).collect();
+        let mut messages = Vec::new();
+        for line in lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+            match serde_json::from_slice(line) {
+                Ok(message) => messages.push(message),
+                Err(_) => self.open = false,
+            }
+        }
+        messages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stop(number: i64) -> Request {
+        Request::Stop { attempt: AttemptId { run: "r".into(), fence: number } }
+    }
+
+    #[test]
+    fn a_torn_line_is_the_end_and_not_an_error() {
+        let (theirs, ours) = UnixStream::pair().expect("a socket");
+        let mut link = Link::new(ours).expect("a link");
+        send(&theirs, &stop(1)).expect("sent");
+        (&theirs).write_all(b"{\"Start\":{\"attempt\"").expect("sent");
+        assert_eq!(link.receive::<Request>(), [stop(1)]);
+        assert!(link.is_open(), "half a line is waited for, and nobody waits");
+        drop(theirs);
+        assert_eq!(link.receive::<Request>(), []);
+        assert!(!link.is_open());
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_holds_nobody_up() {
+        let (theirs, ours) = UnixStream::pair().expect("a socket");
+        let mut link = Link::new(ours).expect("a link");
+        (0..20_000).for_each(|number| link.send(&stop(number)));
+        let reader = std::thread::spawn(move || {
+            let mut from = std::io::BufReader::new(theirs);
+            (0..20_000).all(|number| receive::<Request>(&mut from).expect("a message") == Some(stop(number)))
+        });
+        while !link.outgoing.is_empty() {
+            rustix::event::poll(&mut [link.poll_fd()], None).expect("polled");
+            link.flush();
+        }
+        assert!(reader.join().expect("no panic"));
+    }
 }

@@ -2,9 +2,17 @@
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// The environment variable by which a process of a run is known, wherever it moved to.
 pub const MARK: &str = "PUNCTUAL_RUN_ID";
+
+/// The word by which this program knows that it is to be a supervisor; the path of its journal follows.
+pub const SUPERVISE: &str = "__supervise";
+
+/// More generations a process is not followed upwards.
+const GENERATIONS_MAX: usize = 1000;
 
 /// Sends `signal` to the group that `leader` leads. A group that is gone is no error.
 pub fn signal_group(leader: i32, signal: Signal) {
@@ -13,27 +21,33 @@ pub fn signal_group(leader: i32, signal: Signal) {
     }
 }
 
-/// Kills every process that carries the mark of one of `runs`; how many it found.
+/// Kills one process. False if it is gone, or is not this user's to kill.
+pub fn kill(pid: i32) -> bool {
+    Pid::from_raw(pid).is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
+}
+
+/// Kills every process that carries the mark of one of `runs`; how many it found. Those that another living
+/// supervisor holds are spared: two data directories with the same definitions have runs of the same ids.
 ///
 /// Processes of other users can only be seen by root, who alone can have started them.
-pub fn kill_marked(runs: &[String]) -> usize {
-    let mut found = 0;
-    for pid in processes() {
-        let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { continue };
-        let marked = environment.split(|b| *b == 0).any(|entry| {
-            entry
-                .strip_prefix(MARK.as_bytes())
-                .and_then(|e| e.strip_prefix(b"="))
-                .is_some_and(|value| runs.iter().any(|run| run.as_bytes() == value))
-        });
-        if marked && !is_dead(pid) {
-            found += 1;
-            if let Some(pid) = Pid::from_raw(pid) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
-        }
-    }
-    found
+pub fn kill_marked(runs: &[String], journal: &Path) -> usize {
+    let marked = |pid: &i32| mark(*pid).is_some_and(|mark| runs.contains(&mark));
+    let found = processes().filter(marked).filter(|pid| !is_dead(*pid) && !is_held_elsewhere(*pid, journal));
+    found.filter(|pid| kill(*pid)).count()
+}
+
+/// Kills what runs as the supervisor of `journal`, or is a copy of it that has not become a job yet; how many.
+pub fn kill_supervisors(journal: &Path) -> usize {
+    let found = processes()
+        .filter(|pid| supervised_journal(*pid).is_some_and(|j| j == journal.as_os_str().as_bytes()));
+    found.filter(|pid| !is_dead(*pid) && kill(*pid)).count()
+}
+
+/// The run whose mark a process carries.
+pub fn mark(pid: i32) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = |entry: &[u8]| Some(entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")?.to_vec());
+    String::from_utf8(environment.split(|b| *b == 0).find_map(value)?).ok()
 }
 
 /// When a process started, in clock ticks since boot; with its pid it names a process for good.
@@ -51,6 +65,22 @@ pub fn group_alive(leader: i32) -> bool {
 pub fn own_children() -> Vec<i32> {
     let children = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
     children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Whether a process has a supervisor of another journal above it.
+fn is_held_elsewhere(pid: i32, journal: &Path) -> bool {
+    let parent = |pid: &i32| stat_field(*pid, 1)?.parse().ok().filter(|parent: &i32| *parent > 0);
+    std::iter::successors(Some(pid), parent)
+        .take(GENERATIONS_MAX)
+        .find_map(supervised_journal)
+        .is_some_and(|other| other != journal.as_os_str().as_bytes())
+}
+
+/// The journal of the supervisor that a process is, if it is one.
+fn supervised_journal(pid: i32) -> Option<Vec<u8>> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut words = line.split(|b| *b == 0).skip(1);
+    (words.next()? == SUPERVISE.as_bytes()).then(|| words.next().map(<[u8]>::to_vec))?
 }
 
 fn is_dead(pid: i32) -> bool {

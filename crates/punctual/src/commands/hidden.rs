@@ -6,6 +6,8 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Hold job processes (started by the daemon)
 #[derive(Debug, clap::Args)]
@@ -20,6 +22,8 @@ pub struct Launch {
     #[arg(long)]
     user: String,
     #[arg(long)]
+    environment: PathBuf,
+    #[arg(long)]
     errors: PathBuf,
     #[arg(long)]
     directory: Option<String>,
@@ -29,9 +33,13 @@ pub struct Launch {
 
 /// Runs the supervisor; its socket is standard input.
 pub fn supervise(args: Supervise) -> ExitCode {
-    let socket = std::io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
-    let program = PathBuf::from("/proc/self/exe");
-    match socket.and_then(|socket| process::run(socket, &args.journal, program)) {
+    // It was started through a link of another name.
+    let _ = std::fs::write("/proc/self/comm", "punctual");
+    let result = outlive_signals().and_then(|()| {
+        let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+        process::run(socket, &args.journal, PathBuf::from("/proc/self/exe"))
+    });
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("punctual: the supervisor failed: {error}");
@@ -40,15 +48,27 @@ pub fn supervise(args: Supervise) -> ExitCode {
     }
 }
 
+/// It ends with its daemon, which a service manager may signal together with it: the jobs under way have their grace.
+/// The signals are caught, not ignored, for what is ignored would be ignored by the jobs too.
+fn outlive_signals() -> std::io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    }
+    Ok(())
+}
+
 /// Becomes the job.
 pub fn become_job(args: Launch) -> ExitCode {
-    match OpenOptions::new().write(true).open(&args.errors) {
-        Ok(errors) => {
-            let launch = launch::Launch { user: args.user, directory: args.directory, argv: args.argv };
-            ExitCode::from(launch::launch(&launch, errors))
+    let environment = std::fs::read(&args.environment);
+    let errors = OpenOptions::new().write(true).open(&args.errors);
+    match environment.and_then(|environment| Ok((environment, errors?))) {
+        Ok((environment, errors)) => {
+            let (user, directory, argv) = (args.user, args.directory, args.argv);
+            ExitCode::from(launch::launch(&launch::Launch { user, directory, argv, environment }, errors))
         }
         Err(error) => {
-            eprintln!("punctual: {} cannot be opened: {error}", args.errors.display());
+            eprintln!("punctual: the supervisor's files cannot be opened: {error}");
             ExitCode::from(126)
         }
     }
