@@ -14,9 +14,9 @@ use punctual_core::time::Timestamp;
 use punctual_core::trigger::{TimeRule, When};
 use punctual_core::zone::Zone;
 use serde_json::{Map, Value};
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::path::Path;
 use std::time::Duration;
 
 /// Where programs are looked for unless the definition says otherwise.
