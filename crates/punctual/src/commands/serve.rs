@@ -93,7 +93,8 @@ fn serve(args: &Args) -> Result<(), String> {
         }
         None => String::new(),
     };
-    let program = std::env::current_exe().map_err(|e| format!("this program cannot find itself: {e}"))?;
+    // Not its path, where an upgrade may have put another version by the time a supervisor is needed.
+    let program = PathBuf::from("/proc/self/exe");
     let options = Options {
         slots: args.slots.max(1),
         shadow: args.shadow,
