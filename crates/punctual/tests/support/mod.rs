@@ -1,6 +1,6 @@
 //! A daemon of the real binary in a folder of its own, and what can be asked and seen of it from outside.
 
-use punctual_engine::clock::{Clock, Monotonic};
+use punctual_engine::clock::Monotonic;
 use punctual_engine::supervisor::tree::MARK;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -156,11 +156,6 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(!limit.until_from(Monotonic::now()).is_zero(), "waited in vain for {what}");
         std::thread::sleep(PAUSE);
     }
-}
-
-/// The wall clock, microseconds since the epoch.
-pub fn now_us() -> i64 {
-    Clock::System.now().as_micros()
 }
 
 fn processes() -> impl Iterator<Item = i32> {
