@@ -1,6 +1,7 @@
 //! Chores of the repository. `cargo xtask help` lists them.
 
 mod architecture;
+mod oracles;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -8,7 +9,8 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask tidy             the style test: sizes, names, error pages, links, architecture
-cargo xtask tidy --ratchet   the same, and lowers the limits in xtask/ratchet.txt to what is there now";
+cargo xtask tidy --ratchet   the same, and lowers the limits in xtask/ratchet.txt to what is there now
+cargo xtask oracles [COUNT [SEED]]   `punctual next` against Python's croniter and cronsim";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -16,6 +18,9 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         ["tidy"] => tidy::run(&root(), tidy::Ratchet::Keep),
         ["tidy", "--ratchet"] => tidy::run(&root(), tidy::Ratchet::Lower),
+        ["oracles"] => oracles::run(&root(), "3000", "1"),
+        ["oracles", count] => oracles::run(&root(), count, "1"),
+        ["oracles", count, seed] => oracles::run(&root(), count, seed),
         ["help"] | [] => {
             println!("{HELP}");
             ExitCode::SUCCESS

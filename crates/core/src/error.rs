@@ -111,8 +111,12 @@ impl fmt::Display for Diagnostic {
             if !at.snippet.is_empty() {
                 let number = at.line.to_string();
                 let gutter = " ".repeat(number.len());
-                let indent = " ".repeat(at.column.saturating_sub(1) as usize);
-                let carets = "^".repeat(at.width.max(1) as usize);
+                let (before, meant) = (at.column.saturating_sub(1) as usize, at.width.max(1) as usize);
+                let chars = || at.snippet.chars().chain(std::iter::repeat(' '));
+                let indent: String =
+                    chars().take(before).map(|c| if is_wide(c) { '\u{3000}' } else { ' ' }).collect();
+                let carets: String =
+                    chars().skip(before).take(meant).map(|c| if is_wide(c) { "^^" } else { "^" }).collect();
                 write!(f, "\n{gutter} |\n{number} | {}\n{gutter} | {indent}{carets}", at.snippet)?;
             }
         }
@@ -123,5 +127,30 @@ impl fmt::Display for Diagnostic {
             write!(f, "\n  = hint: {hint}")?;
         }
         Ok(())
+    }
+}
+
+/// Whether a terminal gives a character two columns: Chinese, Japanese and Korean writing, and emoji.
+fn is_wide(c: char) -> bool {
+    matches!(u32::from(c),
+        0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F
+        | 0xFF00..=0xFF60 | 0xFFE0..=0xFFE6 | 0x1F300..=0x1F64F | 0x1F900..=0x1F9FF | 0x20000..=0x3FFFD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carets_stand_below_what_is_meant_whatever_its_width() {
+        let shown = |snippet: &str, column, width| {
+            let (file, snippet) = ("f".to_owned(), snippet.to_owned());
+            let origin = Origin { file, line: 7, column, width, snippet };
+            Diagnostic::error(Code("TRG004"), "x").at(origin).to_string()
+        };
+        assert_eq!(shown("name: ab", 7, 2), "error[TRG004]: x\n  --> f:7:7\n  |\n7 | name: ab\n  |       ^^");
+        assert!(shown("任务: ab", 5, 2).ends_with("  | \u{3000}\u{3000}  ^^"));
+        assert!(shown("a: 任务", 4, 2).ends_with("  |    ^^^^"));
+        assert!(shown("short", 20, 3).ends_with(&format!("  | {}^^^", " ".repeat(19))));
     }
 }

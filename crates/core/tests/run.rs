@@ -35,10 +35,8 @@ fn run() -> Run {
 
 fn policy() -> impl Strategy<Value = Policy> {
     let on_lost = prop_oneof![Just(OnLost::Retry), Just(OnLost::Hold), Just(OnLost::Fail)];
-    (0_u32..6, on_lost).prop_map(|(retries_max, on_lost)| Policy {
-        retry: Retry { retries_max, ..Retry::NONE },
-        on_lost,
-    })
+    (0_u32..6, on_lost)
+        .prop_map(|(retries_max, on_lost)| Policy { retry: Retry { retries_max, ..Retry::NONE }, on_lost })
 }
 
 /// An event without its fence: an ended attempt comes under the present lease, or under an older one.

@@ -329,10 +329,12 @@ impl Book {
     }
 
     /// Chooses among the queued runs that are due and leases the picks to `node`; in shadow, ends them.
-    pub fn start(&mut self, node: NodeId, slots: usize, shadow: bool) {
+    /// `shunned` runs are left alone.
+    pub fn start(&mut self, node: NodeId, slots: usize, shadow: bool, shunned: &BTreeSet<RunId>) {
         let candidates: Vec<Candidate> = self
             .runs
             .values()
+            .filter(|run| !shunned.contains(&run.id))
             .filter_map(|run| match run.state {
                 RunState::Queued { due } if due <= self.now => {
                     Some(Candidate { run: run.id, rank: queue::rank(due, &run.queue, run.priority) })

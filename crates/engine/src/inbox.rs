@@ -20,6 +20,8 @@ pub enum Message {
         /// Its lease.
         fence: Fence,
     },
+    /// Something about the daemon that people should see.
+    Remark(String),
     /// The daemon is to end.
     Shutdown,
 }

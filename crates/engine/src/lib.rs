@@ -13,11 +13,11 @@ pub mod error;
 pub mod executor;
 pub mod inbox;
 pub mod node;
+mod quarantine;
 pub mod run_loop;
 pub mod shared;
 pub mod supervisor;
 pub mod timer;
 pub mod view;
 pub mod why;
-
 pub mod zones;

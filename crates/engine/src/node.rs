@@ -17,12 +17,12 @@ use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunEvent, RunState};
 use punctual_core::time::Timestamp;
 use punctual_store::{Ask, Cycle, Done, Snapshot, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Due triggers that one cycle takes.
-const DUE_MAX: usize = 10_000;
+/// Items of a kind that one cycle takes at most.
+pub(crate) const BATCH_MAX: usize = 10_000;
 
 /// Queued runs that one cycle looks at, at least.
 const LOOKED_AT: usize = 256;
@@ -46,6 +46,10 @@ pub struct Node {
     id: NodeId,
     engine: Engine,
     cycles: u64,
+    /// Items of a kind that one cycle takes: halved when the store refuses a decision, doubled when it takes one.
+    pub(crate) batch: usize,
+    /// Runs whose decision was refused on its own; this node leaves them alone.
+    pub(crate) shunned: BTreeSet<RunId>,
     slots: usize,
     shadow: bool,
     /// Leased by this node and not known to have ended.
@@ -74,7 +78,17 @@ pub struct Cycled {
 impl Node {
     /// A node of the engine that runs at most `slots` attempts at once; in shadow it starts none.
     pub fn new(engine: Engine, id: NodeId, slots: usize, shadow: bool) -> Self {
-        Self { id, engine, cycles: 0, slots, shadow, running: BTreeMap::new(), ended: BTreeMap::new() }
+        Self {
+            id,
+            engine,
+            cycles: 0,
+            batch: BATCH_MAX,
+            shunned: BTreeSet::new(),
+            slots,
+            shadow,
+            running: BTreeMap::new(),
+            ended: BTreeMap::new(),
+        }
     }
 
     /// How many attempts are under way or not yet recorded.
@@ -128,37 +142,54 @@ impl Node {
     /// # Errors
     /// The store could not do it. What ended is kept for the next cycle.
     pub async fn cycle_once(&mut self, executor: &mut dyn Executor) -> Result<Cycled, EngineError> {
+        let result = self.cycle_of(self.batch, Kinds::ALL, executor).await;
+        match &result {
+            Ok(_) => self.batch = (self.batch * 2).min(BATCH_MAX),
+            Err(EngineError::Store(StoreError::Refused(why))) if self.batch == 1 => {
+                let why = why.clone();
+                self.isolate(&why, executor).await?;
+            }
+            Err(EngineError::Store(StoreError::Refused(_))) => self.batch /= 2,
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// A cycle that takes at most `batch` items of each of `kinds`.
+    pub(crate) async fn cycle_of(
+        &mut self,
+        batch: usize,
+        kinds: Kinds,
+        executor: &mut dyn Executor,
+    ) -> Result<Cycled, EngineError> {
         let now = self.engine.clock().now();
-        let ended = self.ended.clone();
+        let ended: BTreeMap<(RunId, Fence), Attempt> = match kinds.ended {
+            true => self.ended.iter().take(batch).map(|(k, v)| (*k, v.clone())).collect(),
+            false => BTreeMap::new(),
+        };
         let mut ask = self.ask();
         let free = self.slots.saturating_sub(self.running.len() - self.settling());
         let slots = if executor.is_ready() { free } else { 0 };
-        ask.due = Some((now, DUE_MAX));
+        ask.due = kinds.due.then_some((now, batch));
         // More than can start are looked at, so that what waits too long expires while every slot is taken.
-        ask.queued = Some((now, slots.max(LOOKED_AT)));
+        ask.queued = kinds.queued.then_some((now, slots.max(LOOKED_AT).min(batch)));
         ask.runs = ended.keys().map(|(run, _)| *run).collect();
-        let (id, shadow) = (self.id, self.shadow);
+        let (id, shadow, shunned) = (self.id, self.shadow, self.shunned.clone());
         let settled: Vec<(RunId, Fence)> = ended.keys().copied().collect();
         let (_, effects, done) = self
             .write(ask, move |book, snapshot| {
-                for ((run, fence), attempt) in &ended {
-                    book.event(*run, RunEvent::Ended { fence: *fence, attempt: attempt.clone() });
-                }
+                settle(book, &ended);
                 for trigger in &snapshot.due {
                     if book.is_live(*trigger) {
                         book.fire(*trigger, &Input::Tick);
                     }
                 }
                 book.expire();
-                book.start(id, slots, shadow);
+                book.start(id, slots, shadow, &shunned);
                 Ok(())
             })
             .await?;
-        for key in settled {
-            self.ended.remove(&key);
-            self.running.remove(&key.0);
-            self.engine.forget_start(key.0);
-        }
+        self.forget(&settled);
         let mut cycled = Cycled { finished: effects.finished.len(), ..Cycled::default() };
         self.carry_out(&effects, &done.taken, executor, &mut cycled);
         cycled.next = self.engine.store().earliest_due().await?;
@@ -176,19 +207,37 @@ impl Node {
         let settled: Vec<(RunId, Fence)> = ended.keys().copied().collect();
         let (_, effects, done) = self
             .write(ask, move |book, _| {
-                for ((run, fence), attempt) in &ended {
-                    book.event(*run, RunEvent::Ended { fence: *fence, attempt: attempt.clone() });
-                }
+                settle(book, &ended);
                 Ok(())
             })
             .await?;
+        self.forget(&settled);
+        self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
+        Ok(())
+    }
+
+    /// The ends of these attempts are recorded.
+    fn forget(&mut self, settled: &[(RunId, Fence)]) {
         for key in settled {
-            self.ended.remove(&key);
+            self.ended.remove(key);
             self.running.remove(&key.0);
             self.engine.forget_start(key.0);
         }
-        self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
-        Ok(())
+    }
+
+    /// The end that would be recorded first.
+    pub(crate) fn first_ended(&self) -> Option<(RunId, Fence)> {
+        self.ended.keys().next().copied()
+    }
+
+    /// Gives up on recording an end here: its run stays leased until the next daemon finds it.
+    pub(crate) fn drop_ended(&mut self, key: (RunId, Fence)) {
+        self.ended.remove(&key);
+    }
+
+    /// What this node works on.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     fn carry_out(
@@ -311,6 +360,24 @@ impl Node {
             self.cycles = *current;
         }
         result
+    }
+}
+
+/// The kinds of work that a cycle takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kinds {
+    pub ended: bool,
+    pub due: bool,
+    pub queued: bool,
+}
+
+impl Kinds {
+    pub const ALL: Self = Self { ended: true, due: true, queued: true };
+}
+
+fn settle(book: &mut Book, ended: &BTreeMap<(RunId, Fence), Attempt>) {
+    for ((run, fence), attempt) in ended {
+        book.event(*run, RunEvent::Ended { fence: *fence, attempt: attempt.clone() });
     }
 }
 

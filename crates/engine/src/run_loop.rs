@@ -21,6 +21,7 @@ use punctual_core::time::Timestamp;
 use punctual_store::row::NodeRow;
 use punctual_store::{Ask, StoreError};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -124,7 +125,7 @@ impl Daemon {
             }
             let retry = |daemon: &Self| Some(daemon.engine.clock().now().saturating_add(RETRY));
             let restored = self.restore_supervisor();
-            let wake = match block_on(self.node.cycle_once(&mut self.hands)) {
+            let wake = match self.cycle_contained() {
                 // What ended meanwhile is recorded at once.
                 Ok(_) if self.node.has_ended() => None,
                 Ok(cycled) => Some(self.wake(&cycled)),
@@ -138,6 +139,17 @@ impl Daemon {
                 self.wait(wake)?;
             }
         }
+    }
+
+    /// A cycle; a panic in it is an error like another, and the timer goes on.
+    fn cycle_contained(&mut self) -> Result<Cycled, EngineError> {
+        let cycle = AssertUnwindSafe(|| block_on(self.node.cycle_once(&mut self.hands)));
+        catch_unwind(cycle).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|t| (*t).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            self.engine.set_aside(format!("a cycle panicked, and the next goes on: {text}"));
+            Ok(Cycled::default())
+        })
     }
 
     fn wait(&self, until: Timestamp) -> Result<(), String> {
@@ -165,6 +177,7 @@ impl Daemon {
                 Message::Report(Some(report)) => self.node.report(&report),
                 Message::Report(None) => self.hands.supervisor_gone(),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
+                Message::Remark(text) => self.hands.observer.remark(&text),
                 Message::Shutdown => end = true,
             }
         }

@@ -14,6 +14,7 @@ use punctual_core::time::Timestamp;
 use punctual_core::zone::ZoneTable;
 use punctual_store::{Ask, Decision, Done, Snapshot, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ struct Inner {
     daemon: RwLock<Option<DaemonFacts>>,
     /// When attempts under way started; the store learns it with their end.
     started: Mutex<BTreeMap<RunId, (Fence, Timestamp)>>,
+    /// Items that were set aside because they could not be decided.
+    quarantined: AtomicU64,
 }
 
 /// What is said of a running daemon.
@@ -64,6 +67,7 @@ impl Engine {
             inbox: Inbox::new(),
             daemon: RwLock::new(None),
             started: Mutex::default(),
+            quarantined: AtomicU64::new(0),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -101,6 +105,15 @@ impl Engine {
     /// Says that this process is a daemon.
     pub fn set_daemon(&self, facts: DaemonFacts) {
         *self.inner.daemon.write().expect("no holder of this lock panics") = Some(facts);
+    }
+
+    /// Items that were set aside since the start because they could not be decided.
+    pub fn quarantined(&self) -> u64 {
+        self.inner.quarantined.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_quarantine(&self) {
+        self.inner.quarantined.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that the attempt under a lease has started.

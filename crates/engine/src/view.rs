@@ -85,6 +85,8 @@ pub struct Status {
     pub paused: usize,
     /// How long the oldest due trigger or run has been due.
     pub overdue: Duration,
+    /// Items set aside since the daemon started because they could not be decided.
+    pub quarantined: u64,
     /// Version and source of the zone table.
     pub zones: (String, String),
     /// The definitions served.
@@ -347,6 +349,7 @@ impl Engine {
             jobs: jobs.len(),
             paused: jobs.iter().filter(|j| j.paused.is_some()).count(),
             overdue: due.map_or(Duration::ZERO, |due| now.since(due)),
+            quarantined: self.quarantined(),
             zones: (self.zones().version().to_owned(), self.zones().source().to_owned()),
             owner: daemon.map(|d| d.owner).unwrap_or_default(),
         })

@@ -453,3 +453,41 @@ fn an_edit_of_a_paused_job_accounts_for_the_pause_until_then() {
     world.live(60);
     assert_eq!(world.told("a"), ["60 skipped paused", "120 run"]);
 }
+
+#[test]
+fn a_trigger_that_cannot_be_decided_is_set_aside_and_the_others_go_on() {
+    let mut world = World::new();
+    let jobs: Vec<String> = ["a", "b", "c", "d"]
+        .map(|name| format!("{{name: {name}, schedule: '* * * * *', run: ['true'], overlap: allow}}"))
+        .into();
+    world.apply(&format!("jobs: [{}]", jobs.join(", ")));
+    // A count that cannot grow makes firing the trigger panic where overflow is checked, as it is in tests.
+    let poison = |snapshot: &punctual_store::Snapshot| punctual_store::Decision {
+        triggers: snapshot
+            .triggers
+            .iter()
+            .map(|t| {
+                let mut row = t.clone();
+                row.state.fired = u64::MAX;
+                row
+            })
+            .collect(),
+        ..Default::default()
+    };
+    let ask = punctual_store::Ask { job_names: vec!["c".into()], ..Default::default() };
+    block_on(world.store.transact(ask, Duration::from_secs(1), Box::new(poison))).expect("writes");
+    for _ in 0..40 {
+        world.clock.advance(Duration::from_secs(30));
+        let _ = block_on(world.node.cycle_once(&mut world.hands));
+    }
+    for job in ["a", "b", "d"] {
+        assert!(
+            world.told(job).iter().filter(|t| t.ends_with("run")).count() >= 10,
+            "{job}: {:?}",
+            world.told(job)
+        );
+    }
+    let why = block_on(world.engine.why(WhySubject::Job("c".into()))).expect("answers");
+    assert!(why.answer.contains("quarantined"), "{}", why.answer);
+    assert_eq!(world.engine.quarantined(), 1);
+}

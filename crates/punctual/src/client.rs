@@ -22,8 +22,8 @@ use tower::ServiceExt;
 
 /// The directory is in use by a process that does not answer.
 const NO_ANSWER: Code = Code("API001");
-/// The daemon's socket may not be opened.
-const NOT_ALLOWED: Code = Code("API013");
+/// The daemon's socket, or the store, is another user's.
+pub const NOT_ALLOWED: Code = Code("API013");
 /// There is no such data directory, or it cannot be used.
 pub const NO_DATA: Code = Code("API014");
 /// The connection broke, or the answer is not one.

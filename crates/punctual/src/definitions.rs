@@ -1,7 +1,7 @@
 //! Files of definitions: found, read and loaded, and what is to be told about them.
 
 use punctual_core::error::{Diagnostic, Origin, Severity};
-use punctual_core::spec::{self, Context, Definitions, FILE_BYTES_MAX, NOT_TEXT, Source};
+use punctual_core::spec::{self, Context, Definitions, FILE_BYTES_MAX, NO_JOBS, NOT_TEXT, Source};
 use punctual_core::zone::ZoneTable;
 use std::collections::HashMap;
 use std::io::Read;
@@ -17,8 +17,12 @@ const FILES_MAX: usize = 10_000;
 /// Every error of every file, then the warnings.
 pub fn load(paths: &[PathBuf], zones: &ZoneTable) -> Result<Definitions, Vec<Diagnostic>> {
     let (sources, mut faults) = read(paths);
+    let readable = faults.iter().all(|fault| fault.severity != Severity::Error);
     match load_sources(&sources, zones) {
-        Ok(definitions) if faults.is_empty() => Ok(definitions),
+        Ok(mut definitions) if readable => {
+            definitions.warnings.splice(0..0, faults);
+            Ok(definitions)
+        }
         Ok(definitions) => {
             faults.extend(definitions.warnings);
             Err(faults)
@@ -43,7 +47,7 @@ pub fn load_sources(sources: &[Source], zones: &ZoneTable) -> Result<Definitions
     spec::load(sources, &context)
 }
 
-/// Reads the files of `paths`, and says what cannot be read.
+/// Reads the files of `paths`, and says what cannot be read; an empty directory gets a warning.
 pub fn read(paths: &[PathBuf]) -> (Vec<Source>, Vec<Diagnostic>) {
     let (mut sources, mut faults) = (Vec::new(), Vec::new());
     for path in paths {
@@ -80,6 +84,11 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
         if known && !hidden && !path.is_dir() {
             files.push(path);
         }
+    }
+    if files.is_empty() {
+        let message = format!("the directory {directory:?} holds no *.yaml, *.yml or *.json");
+        return Err(Diagnostic::warning(NO_JOBS, message)
+            .hint("is the path right? directories inside it are not read"));
     }
     if files.len() > FILES_MAX {
         let message = format!("{directory:?} holds {} files, more than {FILES_MAX}", files.len());

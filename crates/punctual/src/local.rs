@@ -1,6 +1,6 @@
 //! The router over the store in this process, where no daemon has the data directory.
 
-use crate::client::NO_DATA;
+use crate::client::{NO_DATA, NOT_ALLOWED};
 use crate::failure::{Failure, UNAVAILABLE};
 use axum::Router;
 use punctual_core::error::Diagnostic;
@@ -8,6 +8,7 @@ use punctual_engine::clock::{self, Clock};
 use punctual_engine::data_dir::{DataDir, Lock, LockError};
 use punctual_engine::shared::Engine;
 use punctual_store::{SqliteOptions, Store};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The store, opened and locked by this process.
@@ -37,6 +38,8 @@ pub fn open(directory: &Path) -> Result<Option<Local>, Failure> {
             .hint("run it as its owner, or name another with --data");
         Failure::new(UNAVAILABLE, error)
     };
+    let owner = std::fs::metadata(directory).map_err(unusable)?.uid();
+    belongs_to(directory, owner, rustix::process::geteuid().as_raw())?;
     let data = DataDir::open(directory).map_err(unusable)?;
     let lock = match data.lock() {
         Ok(lock) => lock,
@@ -49,4 +52,27 @@ pub fn open(directory: &Path) -> Result<Option<Local>, Failure> {
     let engine = Engine::new(store, punctual_engine::zones::open(), Clock::System, data);
     let router = punctual_server::router::router(engine.clone());
     Ok(Some(Local { router, engine, _lock: lock }))
+}
+
+/// Root could open another user's store, but what it writes there that user's daemon could not open again.
+fn belongs_to(directory: &Path, owner: u32, user: u32) -> Result<(), Failure> {
+    if owner == user {
+        return Ok(());
+    }
+    let message = format!("{} belongs to user {owner}, and no daemon is running there", directory.display());
+    let error = Diagnostic::error(NOT_ALLOWED, message)
+        .hint(format!("run it as that user: sudo -u '#{owner}' punctual …"));
+    Err(Failure::new(UNAVAILABLE, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_opened_by_its_owner_alone() {
+        let refused = belongs_to(Path::new("/srv/jobs"), 1000, 0).expect_err("root is not the owner");
+        assert_eq!((refused.exit, refused.error.code.as_str()), (UNAVAILABLE, "API013"));
+        assert_eq!(belongs_to(Path::new("/srv/jobs"), 1000, 1000), Ok(()));
+    }
 }

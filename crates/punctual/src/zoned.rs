@@ -28,9 +28,9 @@ impl Rules {
         Self { text: text.join("; "), zone: named.unwrap_or_else(Zone::utc) }
     }
 
-    /// Whether its clock is that of UTC.
+    /// Whether its clock is that of UTC, whatever the zone is called.
     pub fn is_utc(&self) -> bool {
-        self.zone.name() == "UTC"
+        self.zone.spans().iter().all(|span| span.offset == 0)
     }
 
     /// An instant on the job's clock: `2026-11-24 17:00:00+08:00`, in UTC `2026-11-24 09:00:00Z`.

@@ -374,6 +374,8 @@ pub struct StatusDto {
     pub zones_source: String,
     /// Whether it records only and starts nothing.
     pub shadow: bool,
+    /// Items set aside since it started because they could not be decided; above 0 is a bug of Punctual.
+    pub quarantined: u64,
     /// The definitions it serves.
     pub definitions: Option<String>,
 }
@@ -390,6 +392,7 @@ impl From<Status> for StatusDto {
             zones_version: status.zones.0,
             zones_source: status.zones.1,
             shadow: status.shadow,
+            quarantined: status.quarantined,
             definitions: Some(status.owner).filter(|o| !o.is_empty()),
         }
     }

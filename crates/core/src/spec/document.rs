@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 const NAME_TAKEN: Code = Code("DEF011");
-const NO_JOBS: Code = Code("DEF107");
+/// Files or directories without a job.
+pub const NO_JOBS: Code = Code("DEF107");
 const NOT_ENFORCED: Code = Code("DEF103");
 const CIRCLE: Code = Code("DEF108");
 const ELSEWHERE: Code = Code("DEF104");
@@ -116,7 +117,7 @@ pub fn load(files: &[Source], context: &Context<'_>) -> Result<Definitions, Vec<
         errors.extend(warnings);
         return Err(errors);
     }
-    if jobs.is_empty() {
+    if jobs.is_empty() && !files.is_empty() {
         let none = Diagnostic::warning(NO_JOBS, "no job is defined");
         warnings.push(none.hint("add `jobs:` with a list, each with `name`, `schedule` and `run`"));
     }

@@ -304,6 +304,8 @@ fn read_action(reader: &mut Reader<'_>, layers: &Layers<'_>, place: Place, pause
         reader.report(second.place, Diagnostic::error(EXCLUSIVE, message).hint("make two jobs of them"));
     }
     let process = read_process(reader, layers);
+    // Also where no script uses it.
+    read_shell(reader, layers);
     let Some(entry) = given.first() else {
         reader.report(
             place,

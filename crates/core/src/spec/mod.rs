@@ -43,7 +43,7 @@ pub use definition::{
     ProcessSpec, ResourcesSpec, RetrySpec, RuleSpec, TriggerSpec,
 };
 pub use diff::spec_diff;
-pub use document::{Definitions, Rejection, Semaphore, WorkerPool, load};
+pub use document::{Definitions, NO_JOBS, Rejection, Semaphore, WorkerPool, load};
 pub use length::{LENGTH_MAX, Malformed, format_duration, parse_bytes, parse_cpu, parse_duration};
 pub use lint::{Measured, Observed, lint, lint_key};
 pub use origin::{Origins, ValueOrigin};

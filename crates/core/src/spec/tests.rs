@@ -325,7 +325,8 @@ fn the_place_of_a_cron_fault_is_inside_the_scalar() {
     // An escape moves the characters: then the whole scalar is meant.
     let (_, _, column, _) = error("job: {name: a, schedule: \"\\x30 25 * * *\"}");
     assert_eq!(column, 26);
-    assert_eq!(error("job: {name: a, schedule: \"0 0 30 2 *\"}").0, "TRG004");
+    let (code, _, _, text) = error("job: {name: a, schedule: \"0 0 30 2 *\"}");
+    assert!(code == "TRG004" && text.contains("write \"0 0 L 2 *\""), "{text}");
 }
 
 #[test]
@@ -492,6 +493,51 @@ fn hostile_texts_are_refused() {
     assert_eq!(script, "one\ntwo\n");
 }
 
+/// A document in which `key` of `shape` has `value`.
+fn with(shape: &keys::Shape, key: &str, value: &str) -> String {
+    let entry = format!("{{{key}: {value}}}");
+    match shape.name {
+        "Document" => entry,
+        "Job" => format!("job: {{name: j, {key}: {value}}}"),
+        "Defaults" => format!("defaults: {entry}\njob: {{name: j, run: [x]}}"),
+        "Trigger" | "TimeTrigger" => {
+            format!("job: {{name: j, triggers: [{{cron: \"@daily\", {key}: {value}}}]}}")
+        }
+        "Calendar" => format!("calendars: {{c: {entry}}}\njob: {{name: j}}"),
+        "Semaphore" => format!("semaphores: {{c: {entry}}}\njob: {{name: j}}"),
+        "WorkerPool" => format!("workerPools: {{c: {entry}}}\njob: {{name: j}}"),
+        "RetryPolicy" => format!("job: {{name: j, retryPolicy: {entry}}}"),
+        "CatchUp" => format!("job: {{name: j, catchUp: {entry}}}"),
+        "Resources" => format!("job: {{name: j, resources: {entry}}}"),
+        "Limits" => format!("job: {{name: j, limits: {entry}}}"),
+        "Output" => format!("job: {{name: j, output: {entry}}}"),
+        "Notify" => format!("job: {{name: j, run: [x], notify: {entry}}}"),
+        "Hook" => format!("job: {{name: j, run: [x], notify: {{onFailure: {entry}}}}}"),
+        _ => format!("job: {{name: j, schedule: {{every: 5s, calendar: {entry}}}}}"),
+    }
+}
+
+/// A key that nothing reads would be a setting that silently does not hold.
+#[test]
+fn every_key_of_the_table_is_read() {
+    for shape in table::shapes() {
+        for key in shape.keys().filter(|key| !matches!(key.kind, keys::Kind::Free)) {
+            for name in std::iter::once(&key.name).chain(key.aliases) {
+                let text = with(shape, name, "{zz: {zz: [1]}}");
+                assert!(load_one(&text).is_err(), "{}.{name} is not read: {text}", shape.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_example_of_the_reference_loads() {
+    let page = reference();
+    let example =
+        page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    assert_eq!(jobs(example).len(), 2);
+}
+
 mod properties {
     use super::*;
     use proptest::prelude::*;
@@ -572,25 +618,7 @@ mod properties {
             let shape = table::shapes()[shape];
             let keys: Vec<_> = shape.keys().map(|key| key.name).collect();
             let key = keys[key % keys.len()];
-            let entry = format!("{{{key}: {value}}}");
-            let text = match shape.name {
-                "Document" => entry,
-                "Job" => format!("job: {{name: j, {key}: {value}}}"),
-                "Defaults" => format!("defaults: {entry}\njob: {{name: j, run: [x]}}"),
-                "Trigger" | "TimeTrigger" => format!("job: {{name: j, triggers: [{{cron: \"@daily\", {key}: {value}}}]}}"),
-                "Calendar" => format!("calendars: {{c: {entry}}}\njob: {{name: j}}"),
-                "Semaphore" => format!("semaphores: {{c: {entry}}}\njob: {{name: j}}"),
-                "WorkerPool" => format!("workerPools: {{c: {entry}}}\njob: {{name: j}}"),
-                "RetryPolicy" => format!("job: {{name: j, retryPolicy: {entry}}}"),
-                "CatchUp" => format!("job: {{name: j, catchUp: {entry}}}"),
-                "Resources" => format!("job: {{name: j, resources: {entry}}}"),
-                "Limits" => format!("job: {{name: j, limits: {entry}}}"),
-                "Output" => format!("job: {{name: j, output: {entry}}}"),
-                "Notify" => format!("job: {{name: j, run: [x], notify: {entry}}}"),
-                "Hook" => format!("job: {{name: j, run: [x], notify: {{onFailure: {entry}}}}}"),
-                _ => format!("job: {{name: j, schedule: {{every: 5s, calendar: {entry}}}}}"),
-            };
-            holds(&text);
+            holds(&with(shape, key, &value));
         }
     }
 }

@@ -278,7 +278,11 @@ fn read_cron(
             if let Some(reason) = cron.never_fires() {
                 let message = format!("schedule {:?} never fires", clip(&text));
                 let never = Diagnostic::error(NEVER_FIRES, message).detail(reason);
-                reader.report(node.place, never.hint("change the field that cannot match"));
+                let hint = match last_day(&text, dialect) {
+                    Some(rule) => format!("for the last day of the month write {rule:?}"),
+                    None => "change the field that cannot match".to_owned(),
+                };
+                reader.report(node.place, never.hint(hint));
                 return None;
             }
             for note in cron.notes() {
@@ -294,6 +298,16 @@ fn read_cron(
             })
         }
     }
+}
+
+/// The rule with `L` as its day of the month, if that fires: what is mostly meant by a day that no month of it has.
+fn last_day(rule: &str, dialect: Dialect) -> Option<String> {
+    let mut fields: Vec<_> = rule.split_whitespace().collect();
+    let day = if fields.len() == 5 { 2 } else { 3 };
+    *fields.get_mut(day).filter(|field| field.parse().is_ok_and(|day: u8| day > 28))? = "L";
+    let rule = fields.join(" ");
+    let fires = cron::Cron::parse(&rule, dialect).is_ok_and(|cron| cron.never_fires().is_none());
+    fires.then_some(rule)
 }
 
 /// An instant: with an offset as it is, without one on the wall clock of `time_zone`.

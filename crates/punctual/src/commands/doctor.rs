@@ -140,6 +140,11 @@ fn daemon(status: &StatusDto) -> Finding {
         "version {} serves {} jobs, {} of them paused (node {node})",
         status.version, status.jobs, status.paused_jobs
     );
+    if status.quarantined > 0 {
+        let what =
+            format!("{what}; {} items were set aside because they could not be decided", status.quarantined);
+        return Finding::new("daemon", Health::Warning, what).hint("its log names them; please report it");
+    }
     if status.shadow {
         return Finding::new("daemon", Health::Warning, format!("{what}, in shadow: it starts nothing"));
     }
@@ -202,6 +207,7 @@ mod tests {
             zones_version: "2026f".to_owned(),
             zones_source: "bundled".to_owned(),
             shadow: false,
+            quarantined: 0,
             definitions: None,
         }
     }
@@ -212,6 +218,7 @@ mod tests {
         assert_eq!(daemon(&StatusDto { node: None, ..status() }).status, Health::Failed);
         assert_eq!(daemon(&StatusDto { overdue_ms: 60_000, ..status() }).status, Health::Failed);
         assert_eq!(daemon(&StatusDto { shadow: true, ..status() }).status, Health::Warning);
+        assert_eq!(daemon(&StatusDto { quarantined: 1, ..status() }).status, Health::Warning);
         assert_eq!(daemon(&StatusDto { version: "0.0.1".to_owned(), ..status() }).status, Health::Warning);
     }
 

@@ -54,6 +54,9 @@ fn resume(args: &Args) -> Result<u8, Failure> {
         Format::Table if names.is_empty() => remark("no job is paused"),
         Format::Table => print(resumed.iter().map(|job| told(job, &zones, client.now())).collect::<String>()),
     }
+    if !resumed.is_empty() && !client.has_daemon() {
+        remark("no daemon is running: nothing starts until `punctual serve` does");
+    }
     failure.map_or(Ok(OK), Err)
 }
 

@@ -48,9 +48,19 @@ pub struct Args {
     /// Record what would have started, and start nothing
     #[arg(long)]
     shadow: bool,
-    /// Attempts that run at once
+    /// `pool` runs as many attempts at once as there are slots, `single` one after the other
+    #[arg(long, value_enum, default_value_t = Mode::Pool)]
+    mode: Mode,
+    /// Attempts that run at once in mode `pool`
     #[arg(long, default_value_t = 64, value_name = "N")]
     slots: usize,
+}
+
+/// How many attempts run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    Single,
+    Pool,
 }
 
 /// Runs the command.
@@ -96,7 +106,7 @@ fn serve(args: &Args) -> Result<(), String> {
     // Not its path, where an upgrade may have put another version by the time a supervisor is needed.
     let program = PathBuf::from("/proc/self/exe");
     let options = Options {
-        slots: args.slots.max(1),
+        slots: if args.mode == Mode::Single { 1 } else { args.slots.max(1) },
         shadow: args.shadow,
         owner: owner.clone(),
         program,

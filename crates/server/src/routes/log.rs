@@ -81,7 +81,8 @@ fn read_piece(path: &std::path::Path, offset: u64) -> std::io::Result<(Vec<u8>, 
 
 fn no_attempt(run: &Run, attempt: u32) -> ApiError {
     let message = match run.attempts.len() {
-        0 => format!("run {} never started: it has no output", run.id),
+        0 if run.is_finished() => format!("run {} never started: it has no output", run.id),
+        0 => format!("run {} has not started yet: it has no output", run.id),
         n => format!("run {} has no attempt {attempt}; it has {n}", run.id),
     };
     ApiError::new(StatusCode::NOT_FOUND, NO_LOG, message).hint(format!("`punctual why {}` says more", run.id))

@@ -1,6 +1,6 @@
 //! The embedded store: one file, one writer thread, and reader threads with connections of their own.
 //!
-//! All writes go through one channel. What waits in it becomes one transaction ([`writer`]), with a savepoint for
+//! All writes go through one channel. What waits in it becomes one transaction (`writer.rs`), with a savepoint for
 //! each request, and is answered once `COMMIT`, and so the disk, has returned. The engine holds the lock of the
 //! data directory, so no other process writes.
 
