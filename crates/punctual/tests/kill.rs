@@ -98,8 +98,19 @@ fn nothing_is_lost_or_doubled_whatever_is_killed() {
         .extend(world.alive().iter().map(|(pid, run)| format!("I-18 process {pid} of run {run} is alive")));
     eprintln!("{}", record.summary());
     violations.extend(record.vacuity(rounds));
-    let shown: Vec<_> = violations.iter().take(30).map(String::as_str).collect();
-    assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), shown.join("\n"));
+    assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), shown(&violations));
+}
+
+/// A few of each kind.
+fn shown(violations: &[String]) -> String {
+    let mut kinds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for violation in violations {
+        kinds.entry(violation.split(' ').next().unwrap_or_default()).or_default().push(violation);
+    }
+    let few = |(kind, all): (&str, Vec<&str>)| {
+        format!("{} of {kind}, such as\n  {}", all.len(), all[..all.len().min(4)].join("\n  "))
+    };
+    kinds.into_iter().map(few).collect::<Vec<_>>().join("\n")
 }
 
 /// The wall clock, microseconds since the epoch.

@@ -332,6 +332,20 @@ fn a_failure_is_told_with_the_run_and_its_last_lines() {
 }
 
 #[test]
+fn an_end_at_the_daemons_own_is_told_before_it_is_gone() {
+    let mut world = world(
+        "notify-end",
+        "- {name: once, run: 'sleep 600', onLost: fail, notify: {onFailure: {run: 'sleep 0.3; cat > FOLDER/told'}}}\n",
+    );
+    world.json(&["trigger", "once"]);
+    until("the job to run", || (!world.alive().is_empty()).then_some(()));
+    assert!(world.stop().success());
+    let told = fs::read_to_string(world.path("told")).expect("the notification ran to its end");
+    let document: Value = serde_json::from_str(told.lines().next().expect("a line")).expect("the run");
+    assert_eq!((document["verdict"].as_str(), outcome(&document)), (Some("lost"), "interrupted"));
+}
+
+#[test]
 fn waiting_exits_as_the_job_does() {
     let world = world(
         "codes",
