@@ -52,6 +52,8 @@ pub struct Node {
     pub(crate) shunned: BTreeSet<RunId>,
     slots: usize,
     shadow: bool,
+    /// A commit whose answer was not seen turned out to have applied: what it leased is not known here.
+    adrift: bool,
     /// Leased by this node and not known to have ended.
     running: BTreeMap<RunId, Running>,
     /// Ended, and not yet known to be recorded.
@@ -86,6 +88,7 @@ impl Node {
             shunned: BTreeSet::new(),
             slots,
             shadow,
+            adrift: false,
             running: BTreeMap::new(),
             ended: BTreeMap::new(),
         }
@@ -142,6 +145,9 @@ impl Node {
     /// # Errors
     /// The store could not do it. What ended is kept for the next cycle.
     pub async fn cycle_once(&mut self, executor: &mut dyn Executor) -> Result<Cycled, EngineError> {
+        if self.adrift {
+            self.catch_up(executor).await?;
+        }
         let result = self.cycle_of(self.batch, Kinds::ALL, executor).await;
         match &result {
             Ok(_) => self.batch = (self.batch * 2).min(BATCH_MAX),
@@ -153,6 +159,37 @@ impl Node {
             Err(_) => {}
         }
         result
+    }
+
+    /// Carries out what a commit of this node decided whose answer was not seen: it was given up as not applied, and
+    /// then the store moved on with it. What it leased was never started, and what it stopped was never told.
+    async fn catch_up(&mut self, executor: &mut dyn Executor) -> Result<(), EngineError> {
+        let mut ask = self.ask();
+        // Nobody has this number: all leased runs are shown.
+        ask.leased_by_others_than = Some(NodeId(0));
+        let me = self.id;
+        let (mine, ..) = self
+            .write(ask, move |book, snapshot| {
+                let mine = |run: &&Run| matches!(&run.state, RunState::Leased(lease) if lease.owner == me);
+                let mine: Vec<Run> = snapshot.runs.iter().filter(mine).cloned().collect();
+                // A definition that is not at hand is loaded, and this is asked again.
+                mine.iter().for_each(|run| _ = book.definition(run.job, run.revision));
+                Ok(mine)
+            })
+            .await?;
+        let mut decided = Effects::default();
+        for run in mine {
+            let RunState::Leased(lease) = &run.state else { continue };
+            if lease.stop.is_some() {
+                decided.stopped.push((run.id, lease.fence));
+            }
+            if self.running.get(&run.id).is_none_or(|known| known.run.fence != run.fence) {
+                decided.leased.push(run);
+            }
+        }
+        self.carry_out(&decided, &[], executor, &mut Cycled::default());
+        self.adrift = false;
+        Ok(())
     }
 
     /// A cycle that takes at most `batch` items of each of `kinds`.
@@ -220,8 +257,11 @@ impl Node {
     fn forget(&mut self, settled: &[(RunId, Fence)]) {
         for key in settled {
             self.ended.remove(key);
-            self.running.remove(&key.0);
-            self.engine.forget_start(key.0);
+            // The run may have been leased again meanwhile.
+            if self.running.get(&key.0).is_some_and(|running| running.run.fence == key.1) {
+                self.running.remove(&key.0);
+                self.engine.forget_start(key.0);
+            }
         }
     }
 
@@ -358,6 +398,7 @@ impl Node {
         }
         if let Err(EngineError::Store(StoreError::CycleMoved { current })) = &result {
             self.cycles = *current;
+            self.adrift = true;
         }
         result
     }

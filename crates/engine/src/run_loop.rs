@@ -11,7 +11,7 @@ use crate::executor::{self, Account};
 use crate::inbox::Message;
 use crate::node::{Cycled, Executor, Node};
 use crate::shared::{DaemonFacts, Engine};
-use crate::supervisor::protocol::{AttemptId, Request};
+use crate::supervisor::protocol::{AttemptId, Report, Request, Start};
 use crate::supervisor::{Supervisor, journal};
 use crate::timer::Timer;
 use punctual_core::id::{Fence, NodeId, RunId};
@@ -20,6 +20,7 @@ use punctual_core::run::{Run, RunState, Verdict};
 use punctual_core::time::Timestamp;
 use punctual_store::row::NodeRow;
 use punctual_store::{Ask, StoreError};
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -31,6 +32,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_millis(250);
 /// Beyond the jobs' own grace, so long the daemon waits for their ends to be recorded.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Notifications at once, beside the attempts. Many runs may end badly at one instant.
+const NOTICES_MAX: usize = 16;
+/// Further ones wait; beyond this they are said to be left out.
+const NOTICES_WAITING_MAX: usize = 1000;
+/// A notification that takes longer is told to end.
+const NOTICE_TIME_MAX: Duration = Duration::from_secs(300);
 
 /// How a daemon is run.
 pub struct Options {
@@ -71,6 +79,9 @@ struct Hands {
     account: Account,
     program: PathBuf,
     supervisor: Option<Supervisor>,
+    /// Notifications under way, and those that wait for one of them to end.
+    notices: BTreeSet<AttemptId>,
+    notices_waiting: VecDeque<Start>,
     observer: Box<dyn Observer>,
 }
 
@@ -88,6 +99,8 @@ impl Daemon {
             account,
             program: options.program,
             supervisor: None,
+            notices: BTreeSet::new(),
+            notices_waiting: VecDeque::new(),
             observer: options.observer,
         };
         let mut node = Node::new(engine.clone(), id, options.slots, options.shadow);
@@ -174,6 +187,7 @@ impl Daemon {
         for message in self.engine.inbox().take() {
             match message {
                 Message::Wake => {}
+                Message::Report(Some(report)) if self.hands.notice_ended(&report) => {}
                 Message::Report(Some(report)) => self.node.report(&report),
                 Message::Report(None) => self.hands.supervisor_gone(),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
@@ -193,7 +207,8 @@ impl Daemon {
         let restored = self.end_survivors().and_then(|()| {
             self.hands
                 .start_supervisor(&self.lock)
-                .map_err(|e| format!("the supervisor cannot be started: {e}"))
+                .map_err(|e| format!("the supervisor cannot be started: {e}"))?;
+            self.hands.start_notices()
         });
         restored.map_err(|error| self.hands.observer.remark(&error)).is_ok()
     }
@@ -211,7 +226,7 @@ impl Daemon {
         if let Some(supervisor) = &self.hands.supervisor {
             supervisor.send(Request::Shutdown);
         }
-        while self.node.busy() > 0 {
+        while self.node.busy() > 0 || !self.hands.notices.is_empty() {
             if self.node.has_ended()
                 && let Err(error) = block_on(self.node.settle_once(&mut self.hands))
             {
@@ -223,7 +238,7 @@ impl Daemon {
                 self.hands.observer.remark(text);
                 break;
             }
-            if self.node.busy() > 0 {
+            if self.node.busy() > 0 || !self.hands.notices.is_empty() {
                 self.wait(self.engine.clock().now().saturating_add(left.min(RETRY)))?;
             }
             self.take_messages();
@@ -272,6 +287,7 @@ impl Hands {
     fn supervisor_gone(&mut self) {
         if let Some(gone) = self.supervisor.take() {
             gone.wait();
+            self.notices.clear();
             self.observer.remark("the supervisor ended; its attempts are killed and recorded as lost");
         }
     }
@@ -285,14 +301,45 @@ impl Hands {
         Ok(())
     }
 
-    fn request(&self, job: &Job, process: &Process, run: &Run, suffix: &str) -> Result<(), String> {
-        let log = self.engine.data().log(run.id, run.next_attempt());
-        let log = if suffix.is_empty() { log } else { log.with_extension(format!("{suffix}.log")) };
-        let mut start = executor::start(job, process, run, log, &self.account)?;
-        start.attempt.run.push_str(suffix);
+    fn request(&self, start: Start) -> Result<(), String> {
         let Some(supervisor) = &self.supervisor else { return Err("there is no supervisor".into()) };
         supervisor.send(Request::Start(Box::new(start)));
         Ok(())
+    }
+
+    /// Starts the command that is told of a run which ended badly, or keeps it until others have ended.
+    fn notify(&mut self, job: &Job, process: &Process, run: &Run) -> Result<(), String> {
+        if self.notices_waiting.len() >= NOTICES_WAITING_MAX {
+            return Err(format!("{NOTICES_WAITING_MAX} others wait for it"));
+        }
+        let process = Process { stdin: Some(self.observer.notice(job, run)), ..process.clone() };
+        let log = self.engine.data().log(run.id, run.next_attempt()).with_extension("notify.log");
+        let mut start = executor::start(job, &process, run, log, &self.account)?;
+        start.attempt.run.push_str("-notify");
+        let longest = u64::try_from(NOTICE_TIME_MAX.as_millis()).unwrap_or(u64::MAX);
+        start.timeout_ms = Some(start.timeout_ms.map_or(longest, |ms| ms.min(longest)));
+        self.notices_waiting.push_back(start);
+        self.start_notices()
+    }
+
+    fn start_notices(&mut self) -> Result<(), String> {
+        while self.notices.len() < NOTICES_MAX
+            && let Some(start) = self.notices_waiting.pop_front()
+        {
+            self.notices.insert(start.attempt.clone());
+            self.request(start)?;
+        }
+        Ok(())
+    }
+
+    /// Whether it was a notification that ended; the next one starts.
+    fn notice_ended(&mut self, report: &Report) -> bool {
+        let Report::Ended(ended) = report else { return false };
+        let known = self.notices.remove(&ended.attempt);
+        if known && let Err(error) = self.start_notices() {
+            self.observer.remark(&format!("a notification could not be started: {error}"));
+        }
+        known
     }
 }
 
@@ -303,7 +350,10 @@ impl Executor for Hands {
 
     fn start(&mut self, job: &Job, run: &Run) -> Result<(), String> {
         match &job.action {
-            Action::Run(process) => self.request(job, process, run, ""),
+            Action::Run(process) => {
+                let log = self.engine.data().log(run.id, run.next_attempt());
+                self.request(executor::start(job, process, run, log, &self.account)?)
+            }
             Action::None | Action::Unsupported(_) => Ok(()),
         }
     }
@@ -319,8 +369,7 @@ impl Executor for Hands {
         let RunState::Finished { verdict, .. } = run.state else { return };
         let badly = matches!(verdict, Verdict::Failed | Verdict::Timeout | Verdict::Lost | Verdict::Expired);
         if let (true, Action::Run(process)) = (badly, &job.on_failure) {
-            let process = Process { stdin: Some(self.observer.notice(job, run)), ..process.clone() };
-            if let Err(error) = self.request(job, &process, run, "-notify") {
+            if let Err(error) = self.notify(job, process, run) {
                 self.observer
                     .remark(&format!("the notification of run {} could not be started: {error}", run.id));
             }

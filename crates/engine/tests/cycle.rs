@@ -39,6 +39,30 @@ fn nothing_is_started_before_its_lease_is_durable() {
 }
 
 #[test]
+fn what_an_unseen_commit_leased_is_started_once_the_node_learns_of_it() {
+    let mut world = World::new();
+    world.apply(
+        "job: {name: a, schedule: '* * * * *', run: ['true'], retryPolicy: {maxRetries: 1, backoff: 0s}}",
+    );
+    world.clock.advance(Duration::from_secs(60));
+    world.commit_unseen();
+    assert!(
+        block_on(world.node.cycle_once(&mut world.hands)).is_err(),
+        "the store has moved on without the node"
+    );
+    assert!(world.hands.started.is_empty());
+    world.cycle();
+    assert_eq!(world.hands.started.len(), 1);
+    world.cycle();
+    assert_eq!(world.hands.started.len(), 1, "once");
+    let run = world.end(1);
+    assert_eq!(world.hands.started.len(), 1, "the retry");
+    world.end(0);
+    assert_eq!(world.verdict(run.id), Some(Verdict::Success));
+    assert_eq!(world.node.busy(), 0);
+}
+
+#[test]
 fn an_overlapping_occurrence_is_skipped_with_its_reason() {
     let mut world = World::new();
     world.apply(MINUTELY);

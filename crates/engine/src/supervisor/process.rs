@@ -51,8 +51,8 @@ struct Supervisor {
     children: BTreeMap<AttemptId, Child>,
     /// The marks of strays that were killed and are not gone yet.
     dying: BTreeSet<String>,
-    /// Set once no more is started; the instant after which nothing is waited for.
-    ending: Option<Option<Monotonic>>,
+    /// Set once the daemon is gone: the instant after which nothing is waited for.
+    ending: Option<Monotonic>,
 }
 
 impl Supervisor {
@@ -81,7 +81,7 @@ impl Supervisor {
         let busy = !self.children.is_empty() || !self.dying.is_empty();
         Ok(match self.ending {
             None => true,
-            Some(limit) => busy && limit.is_none_or(|l| l > now),
+            Some(limit) => busy && limit > now,
         })
     }
 
@@ -102,7 +102,7 @@ impl Supervisor {
         }
         let now = Monotonic::now();
         let mut deadlines: Vec<Monotonic> = self.children.values().filter_map(Child::deadline).collect();
-        deadlines.extend(self.ending.flatten());
+        deadlines.extend(self.ending);
         if !self.dying.is_empty() {
             deadlines.push(now.after(SWEEP_AGAIN));
         }
@@ -131,7 +131,6 @@ impl Supervisor {
                     }
                 }
                 Request::Shutdown => {
-                    self.ending = Some(None);
                     for child in self.children.values_mut() {
                         child.tell(Told::Shutdown);
                     }
@@ -144,7 +143,7 @@ impl Supervisor {
     }
 
     fn daemon_gone(&mut self) {
-        self.ending = Some(Some(Monotonic::now().after(END)));
+        self.ending = Some(Monotonic::now().after(END));
         for child in self.children.values_mut() {
             child.kill();
         }

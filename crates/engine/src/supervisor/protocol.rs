@@ -17,7 +17,7 @@ pub enum Request {
         /// Which.
         attempt: AttemptId,
     },
-    /// End all trees, each within its grace, then the supervisor itself.
+    /// End all trees, each within its grace. The supervisor itself ends when the socket closes.
     Shutdown,
 }
 

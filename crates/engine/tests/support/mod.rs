@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
+use punctual_core::fire::Input;
 use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunState, Verdict};
@@ -18,7 +19,8 @@ use punctual_engine::shared::Engine;
 use punctual_engine::supervisor::protocol::Ended;
 use punctual_engine::view::Tick;
 use punctual_store::row::NodeRow;
-use punctual_store::{RunFilter, Store};
+use punctual_store::{Ask, Cycle, RunFilter, Store};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -126,6 +128,21 @@ impl World {
             spawn_error: None,
         });
         self.cycle();
+    }
+
+    /// Leases what is queued in the node's name, as a commit does whose answer the node never saw.
+    pub fn commit_unseen(&mut self) {
+        let id = NodeId(self.nodes);
+        let number = block_on(self.store.node_cycle(id)).expect("reads").expect("is registered");
+        let cycle = Some(Cycle { node: id, number });
+        let mut ask =
+            Ask { cycle, due: Some((self.now(), 100)), queued: Some((self.now(), 100)), ..Ask::default() };
+        let lease = self.engine.write(&mut ask, move |book, snapshot| {
+            snapshot.due.iter().for_each(|trigger| book.fire(*trigger, &Input::Tick));
+            book.start(id, 64, false, &BTreeSet::new());
+            Ok(())
+        });
+        block_on(lease).expect("commits");
     }
 
     pub fn runs(&self) -> Vec<Run> {

@@ -2,7 +2,7 @@
 
 use punctual_engine::supervisor::{launch, process};
 use std::fs::OpenOptions;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +33,7 @@ pub struct Launch {
 
 /// Runs the supervisor; its socket is standard input.
 pub fn supervise(args: Supervise) -> ExitCode {
+    close_inherited();
     // It was started through a link of another name.
     let _ = std::fs::write("/proc/self/comm", "punctual");
     let result = outlive_signals().and_then(|()| {
@@ -45,6 +46,16 @@ pub fn supervise(args: Supervise) -> ExitCode {
             eprintln!("punctual: the supervisor failed: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Closes what whoever started the daemon left open, so that no job has it. Nothing else is open yet.
+fn close_inherited() {
+    let listed = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let open: Vec<RawFd> = listed.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        // The listing's own is closed by now.
+        let _ = nix::unistd::close(descriptor);
     }
 }
 

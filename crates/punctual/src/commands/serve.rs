@@ -31,6 +31,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Of a failed run's output a notification gets so many lines.
 const NOTICE_LINES: usize = 50;
+/// And of those no more than this.
+const NOTICE_BYTES: u64 = 256 * 1024;
 
 /// Run the daemon: fire the jobs, and answer the other commands.
 ///
@@ -103,7 +105,8 @@ fn serve(args: &Args) -> Result<(), String> {
         }
         None => String::new(),
     };
-    let program = std::env::current_exe().map_err(|e| format!("this program cannot find itself: {e}"))?;
+    // Not its path, where an upgrade may have put another version by the time a supervisor is needed.
+    let program = PathBuf::from("/proc/self/exe");
     let options = Options {
         slots: if args.mode == Mode::Single { 1 } else { args.slots.max(1) },
         shadow: args.shadow,
@@ -291,15 +294,26 @@ impl Observer for Voice {
         let dto = punctual_server::dto::RunDto::new(run, &job.name, None, self.engine.clock().now());
         let json = serde_json::to_string(&dto).unwrap_or_default();
         let log = self.engine.data().log(run.id, u32::try_from(run.attempts.len()).unwrap_or(1));
-        let text = std::fs::read(log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        let tail = lines[lines.len().saturating_sub(NOTICE_LINES)..].join("\n");
-        format!("{json}\n{tail}\n")
+        format!("{json}\n{}\n", tail(&log).unwrap_or_default())
     }
 
     fn remark(&mut self, text: &str) {
         eprintln!("punctual: {text}");
     }
+}
+
+/// The last lines of an output, of which only the end is read, however long it is.
+fn tail(log: &Path) -> std::io::Result<String> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = std::fs::File::open(log)?;
+    let from = file.metadata()?.len().saturating_sub(NOTICE_BYTES);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(NOTICE_BYTES).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines: Vec<&str> = text.lines().skip(usize::from(from > 0)).collect();
+    lines.drain(..lines.len().saturating_sub(NOTICE_LINES));
+    Ok(lines.join("\n"))
 }
 
 /// The line of an ended run: time, run, level, whole seconds, status, host.

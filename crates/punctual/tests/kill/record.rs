@@ -1,6 +1,7 @@
 //! What the product says happened, and what the witness saw, read into plain values.
 
-use crate::support::{World, now_us};
+use crate::now_us;
+use crate::support::World;
 use punctual_core::time::Timestamp;
 use punctual_engine::clock;
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! A daemon of the real binary in a folder of its own, and what can be asked and seen of it from outside.
 
-use punctual_engine::clock::{Clock, Monotonic};
+use punctual_engine::clock::Monotonic;
 use punctual_engine::supervisor::tree::MARK;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -18,6 +18,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A folder with definitions, a data directory, and perhaps a daemon.
 pub struct World {
     folder: PathBuf,
+    /// The binary that its daemon is.
+    pub program: PathBuf,
     daemon: Option<Child>,
 }
 
@@ -28,7 +30,7 @@ impl World {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).expect("the folder of a test can be made");
         fs::write(folder.join("jobs.yaml"), definitions).expect("the folder can be written to");
-        Self { folder, daemon: None }
+        Self { folder, program: PathBuf::from(env!("CARGO_BIN_EXE_punctual")), daemon: None }
     }
 
     /// A path in the folder.
@@ -45,7 +47,7 @@ impl World {
     pub fn start_with(&mut self, arguments: &[&str], environment: &[(&str, &str)]) {
         assert!(self.daemon.is_none(), "the daemon runs");
         let log = File::options().append(true).create(true).open(self.path("daemon.log")).expect("a log");
-        let mut command = binary();
+        let mut command = Command::new(&self.program);
         command.args(["serve", "--data"]).arg(self.path("data"));
         command.arg("--definitions").arg(self.path("jobs.yaml")).args(arguments);
         command.env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
@@ -94,7 +96,7 @@ impl World {
 
     /// Runs a command of the binary on the folder's data.
     pub fn command(&self, arguments: &[&str]) -> Output {
-        let mut command = binary();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_punctual"));
         command.args(arguments).arg("--data").arg(self.path("data")).stdin(Stdio::null());
         command.output().expect("the binary starts")
     }
@@ -154,15 +156,6 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(!limit.until_from(Monotonic::now()).is_zero(), "waited in vain for {what}");
         std::thread::sleep(PAUSE);
     }
-}
-
-/// The wall clock, microseconds since the epoch.
-pub fn now_us() -> i64 {
-    Clock::System.now().as_micros()
-}
-
-fn binary() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_punctual"))
 }
 
 fn processes() -> impl Iterator<Item = i32> {
