@@ -55,7 +55,7 @@ fn peers(root: &Path, profile: &str) -> Command {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
     let mut command = Command::new(env!("CARGO"));
-    command.args(["run", "--quiet", "--locked", "--profile", profile, "--manifest-path"]).arg(manifest);
+    command.args(["run", "--quiet", "--profile", profile, "--manifest-path"]).arg(manifest);
     command.arg("--target-dir").arg(target.join("peers")).arg("--");
     command
 }
