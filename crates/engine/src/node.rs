@@ -52,7 +52,8 @@ pub struct Node {
     pub(crate) shunned: BTreeSet<RunId>,
     slots: usize,
     shadow: bool,
-    /// A commit whose answer was not seen turned out to have applied: what it leased is not known here.
+    /// A commit whose answer was not seen turned out to have applied, or a panic came after one: not all that was
+    /// leased may be known here.
     adrift: bool,
     /// Leased by this node and not known to have ended.
     running: BTreeMap<RunId, Running>,
@@ -159,6 +160,11 @@ impl Node {
             Err(_) => {}
         }
         result
+    }
+
+    /// The last cycle may not have been carried out to its end: the next one looks first.
+    pub(crate) fn doubt(&mut self) {
+        self.adrift = true;
     }
 
     /// Carries out what a commit of this node decided whose answer was not seen: it was given up as not applied, and

@@ -163,7 +163,9 @@ impl Daemon {
             let text = panic.downcast_ref::<&str>().map(|t| (*t).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
             self.engine.set_aside(format!("a cycle panicked, and the next goes on: {text}"));
-            Ok(Cycled::default())
+            // What it had decided may not have been carried out to the end.
+            self.node.doubt();
+            Ok(Cycled { next: Some(self.engine.clock().now()), ..Cycled::default() })
         })
     }
 

@@ -27,6 +27,15 @@ fn prepared(name: &str, jobs: &str) -> World {
     world
 }
 
+/// Has a shell start the daemon, after this line of script.
+fn started_by(world: &mut World, line: &str) {
+    let shell = world.path("started-by-a-shell");
+    let script = format!("#!/bin/sh\n{line}\nexec {} \"$@\"\n", world.program.display());
+    fs::write(&shell, script).expect("a writable folder");
+    fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).expect("its mode can be set");
+    world.program = shell;
+}
+
 /// Runs a job to its end.
 fn run(world: &World, job: &str) -> Value {
     world.json(&["trigger", job, "--wait"])
@@ -92,11 +101,7 @@ fn a_job_inherits_no_descriptors_no_signals_and_leads_its_group() {
 ",
     );
     // Whoever starts the daemon may have left a descriptor open.
-    let shell = world.path("started-by-a-shell");
-    fs::write(&shell, format!("#!/bin/sh\nexec 9</dev/null\nexec {} \"$@\"\n", world.program.display()))
-        .expect("a file");
-    fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).expect("its mode can be set");
-    world.program = shell;
+    started_by(&mut world, "exec 9</dev/null");
     world.start();
     // Input, output, errors, and the folder that is being listed.
     assert_eq!(text(&world, &run(&world, "files")), "0\n1\n2\n3\n");
@@ -435,4 +440,27 @@ fn a_supervisor_outlives_a_signal_to_all_and_its_binary() {
     let long = runs.iter().find(|run| run["job"] == "long").expect("it was made");
     assert_eq!((long["verdict"].as_str(), outcome(long)), (Some("success"), "success"), "{long}");
     assert_eq!(world.alive(), []);
+}
+
+#[test]
+fn a_daemon_whose_words_nobody_takes_goes_on() {
+    let mut world = prepared("silent", "- {name: job, run: 'echo well'}\n");
+    started_by(&mut world, "exec 2>/dev/full");
+    world.start();
+    assert_eq!(text(&world, &run(&world, "job")), "well\n");
+    assert!(world.stop().success());
+}
+
+#[test]
+fn a_suspended_supervisor_of_a_dead_daemon_gives_way() {
+    let mut world = world("suspended", "- {name: long, run: 'sleep 600', onLost: fail}\n");
+    world.json(&["trigger", "long"]);
+    let job = until("the job to run", || world.alive().into_iter().next());
+    let supervisor = world.supervisors()[0];
+    signal(supervisor, Signal::STOP);
+    signal(world.daemon(), Signal::KILL);
+    world.wait();
+    world.start();
+    assert!(world.supervisors() != [supervisor] && !world.alive().contains(&job));
+    assert_eq!(world.runs()[0]["verdict"], "lost");
 }

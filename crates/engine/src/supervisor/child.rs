@@ -205,7 +205,11 @@ impl Child {
         if let Some(output) = self.output.take()
             && let Err(error) = output.close()
         {
-            eprintln!("punctual: output of run {} could not be kept: {error}", self.start.attempt.run);
+            _ = writeln!(
+                std::io::stderr(),
+                "punctual: output of run {} could not be kept: {error}",
+                self.start.attempt.run
+            );
         }
         self.ended.clone()
     }

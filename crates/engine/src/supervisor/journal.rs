@@ -72,7 +72,7 @@ impl Journal {
     fn note(&mut self, line: &str) {
         self.lines += 1;
         if let Err(error) = self.file.write_all(line.as_bytes()) {
-            eprintln!("punctual: the journal of starts cannot be written: {error}");
+            _ = writeln!(std::io::stderr(), "punctual: the journal of starts cannot be written: {error}");
         }
     }
 
@@ -87,7 +87,12 @@ impl Journal {
         match begin(&self.path, &text) {
             Ok(file) => self.file = file,
             // The old one goes on; it is tried again after as many lines.
-            Err(error) => eprintln!("punctual: the journal of starts cannot be written anew: {error}"),
+            Err(error) => {
+                _ = writeln!(
+                    std::io::stderr(),
+                    "punctual: the journal of starts cannot be written anew: {error}"
+                )
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use punctual_engine::data_dir::{DataDir, Lock, LockError};
 use punctual_engine::inbox::Message;
 use punctual_engine::run_loop::{Daemon, Observer, Options};
 use punctual_engine::shared::Engine;
+use punctual_engine::supervisor::tree;
 use punctual_store::{SqliteOptions, Store};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,11 +23,19 @@ use std::time::Duration;
 const UNUSABLE: Code = Code("API016");
 /// Another process has the data directory.
 const TAKEN: Code = Code("API017");
+/// Says something to people, who may be gone: a terminal that was closed or a full disk ends no daemon.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 /// So often the definitions are looked at for changes.
 const WATCH: Duration = Duration::from_secs(1);
 /// So long a start waits for a data directory whose holder does not answer: the supervisor of a daemon that was
 /// killed ends its jobs first, and a command that found no daemon has the store for a moment.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
+const LOCK_WAIT: Duration = Duration::from_secs(7);
 /// Between two tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Of a failed run's output a notification gets so many lines.
@@ -70,7 +79,7 @@ pub fn run(args: Args) -> ExitCode {
     match serve(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            say!("{error}");
             ExitCode::from(1)
         }
     }
@@ -130,14 +139,24 @@ fn serve(args: &Args) -> Result<(), String> {
 
 /// Takes the lock. A holder that answers on the socket is a daemon and keeps it; any other is about to let go.
 fn lock(data: &DataDir) -> Result<Lock, LockError> {
-    let limit = Monotonic::now().after(LOCK_WAIT);
+    let mut limit = Monotonic::now().after(LOCK_WAIT);
+    let mut forced = false;
     loop {
+        let waiting = !limit.until_from(Monotonic::now()).is_zero();
         match data.lock() {
             Err(LockError::Held(_))
-                if !limit.until_from(Monotonic::now()).is_zero()
-                    && punctual_server::listen::connect_unix(&data.socket()).is_err() =>
+                if waiting && punctual_server::listen::connect_unix(&data.socket()).is_err() =>
             {
                 std::thread::sleep(LOCK_PAUSE);
+            }
+            // A supervisor that is suspended would keep it for ever; its journal tells what it held.
+            Err(LockError::Held(pid))
+                if !forced && !Path::new("/proc").join(&pid).exists() && !pid.is_empty() =>
+            {
+                say!("punctual: the supervisor of the dead daemon {pid} does not end; it is killed");
+                tree::kill_supervisors(&data.journal());
+                forced = true;
+                limit = Monotonic::now().after(LOCK_WAIT);
             }
             result => return result,
         }
@@ -157,11 +176,11 @@ fn first_load(engine: &Engine, path: &Path, owner: &str) -> Result<(), String> {
         }
         Err(error) => {
             let known = block_on(engine.jobs()).map(|jobs| jobs.len()).unwrap_or(0);
-            eprintln!("{error}");
+            say!("{error}");
             if known == 0 {
                 return Err(format!("nothing is served: {} has errors", path.display()));
             }
-            eprintln!(
+            say!(
                 "punctual: {} has errors; the {known} jobs of the last good configuration go on",
                 path.display()
             );
@@ -173,7 +192,7 @@ fn first_load(engine: &Engine, path: &Path, owner: &str) -> Result<(), String> {
 fn load(engine: &Engine, path: &Path, owner: &str) -> Result<Vec<JobChange>, String> {
     let loaded = definitions::load(&[path.to_owned()], engine.zones()).map_err(|errors| join(&errors))?;
     for warning in &loaded.warnings {
-        eprintln!("{warning}");
+        say!("{warning}");
     }
     block_on(engine.apply(loaded.jobs, owner, ApplyMode::Apply, true)).map_err(|e| match e {
         punctual_engine::error::EngineError::Definition(errors) => join(&errors),
@@ -188,7 +207,7 @@ fn join(errors: &[Diagnostic]) -> String {
 fn report(changes: &[JobChange]) {
     for change in changes.iter().filter(|c| c.kind != ChangeKind::Unchanged) {
         let kind = format!("{:?}", change.kind).to_lowercase();
-        eprintln!("punctual: job {} is {kind} (revision {})", change.name, change.revision.0);
+        say!("punctual: job {} is {kind} (revision {})", change.name, change.revision.0);
     }
 }
 
@@ -206,14 +225,14 @@ fn watch(engine: Engine, path: PathBuf, owner: String) {
             match load(&engine, &path, &owner) {
                 Ok(changes) => report(&changes),
                 Err(error) => {
-                    eprintln!("{error}");
-                    eprintln!("punctual: the changed definitions have errors; the last good ones go on");
+                    say!("{error}");
+                    say!("punctual: the changed definitions have errors; the last good ones go on");
                 }
             }
         }
     };
     if let Err(error) = std::thread::Builder::new().name("definitions".into()).spawn(work) {
-        eprintln!("punctual: changes of the definitions will not be seen: {error}");
+        say!("punctual: changes of the definitions will not be seen: {error}");
     }
 }
 
@@ -244,7 +263,7 @@ fn on_signals(engine: &Engine) -> Result<(), String> {
                 std::process::exit(130);
             }
             asked = true;
-            eprintln!("punctual: ending; jobs under way have their grace");
+            say!("punctual: ending; jobs under way have their grace");
             inbox.send(Message::Shutdown);
         }
     };
@@ -255,7 +274,7 @@ fn on_signals(engine: &Engine) -> Result<(), String> {
 fn announce(engine: &Engine, args: &Args) {
     let Ok(status) = block_on(engine.status()) else { return };
     let shadow = if args.shadow { " in shadow, starting nothing" } else { "" };
-    eprintln!(
+    say!(
         "punctual {} serves {} jobs{shadow} from {} (zones {}, {})",
         status.version,
         status.jobs,
@@ -264,14 +283,12 @@ fn announce(engine: &Engine, args: &Args) {
         status.zones.1,
     );
     let data = format!(" --data {}", args.data.directory().display());
-    eprintln!("look with: punctual{data} · punctual runs{data} · punctual why JOB{data}");
+    say!("look with: punctual{data} · punctual runs{data} · punctual why JOB{data}");
     if rustix::process::geteuid().is_root() {
         let jobs = block_on(engine.jobs()).unwrap_or_default();
         let as_root = jobs.iter().filter(|j| runs_as_root(&j.spec)).count();
         if as_root > 0 {
-            eprintln!(
-                "punctual: {as_root} jobs without runAs run as root; give them a runAs if they need not"
-            );
+            say!("punctual: {as_root} jobs without runAs run as root; give them a runAs if they need not");
         }
     }
 }
@@ -287,7 +304,7 @@ struct Voice {
 
 impl Observer for Voice {
     fn finished(&mut self, job: &Job, run: &Run) {
-        eprintln!("{}", attempt_line(job, run));
+        say!("{}", attempt_line(job, run));
     }
 
     fn notice(&self, job: &Job, run: &Run) -> String {
@@ -298,7 +315,7 @@ impl Observer for Voice {
     }
 
     fn remark(&mut self, text: &str) {
-        eprintln!("punctual: {text}");
+        say!("punctual: {text}");
     }
 }
 
