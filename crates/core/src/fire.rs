@@ -74,9 +74,8 @@ pub fn fire(
             None => fire_time(job, trigger, rule, state, input, now, ticks_max.max(2)),
         },
         (When::Time(rule), Input::RunEnded) => match delay(rule) {
-            Some(wait) if state.next_at.is_none() && !used_up(rule, state.fired) => {
-                let next = now.saturating_add(wait);
-                let next_at = rule.end.is_none_or(|end| next < end).then_some(next);
+            Some(wait) if state.next_at.is_none() => {
+                let next_at = delay_from(rule, state, now.saturating_add(wait));
                 Ok(Firing { state: TriggerState { next_at, ..*state }, ..nothing })
             }
             _ => Ok(nothing),
@@ -103,7 +102,7 @@ pub fn begin(trigger: &Trigger, now: Timestamp) -> Result<TriggerState, SearchLi
             state.cursor = now.min(Timestamp::from_micros(anchor.as_micros() - 1));
         }
         state.next_at = match delay(rule) {
-            Some(_) => Some(first_delay(rule, anchor).max(now)),
+            Some(_) => delay_from(rule, &state, first_delay(rule, anchor).max(now)),
             None => next_after(rule, &state, state.cursor)?,
         };
     }
@@ -156,6 +155,12 @@ pub fn is_delay(rule: &TimeRule) -> bool {
     delay(rule).is_some()
 }
 
+/// The instant at which a fixed delay fires that could at `from`: its window and its count observed.
+pub fn delay_from(rule: &TimeRule, state: &TriggerState, from: Timestamp) -> Option<Timestamp> {
+    let next = rule.start.map_or(from, |start| from.max(start));
+    (!used_up(rule, state.fired) && rule.end.is_none_or(|end| next < end)).then_some(next)
+}
+
 /// The wait of a fixed delay, or `None` for every other schedule.
 fn delay(rule: &TimeRule) -> Option<Duration> {
     match &rule.schedule {
@@ -166,9 +171,7 @@ fn delay(rule: &TimeRule) -> Option<Duration> {
 
 fn first_delay(rule: &TimeRule, anchor: Timestamp) -> Timestamp {
     match &rule.schedule {
-        Schedule::Every(every) => {
-            anchor.saturating_add(every.initial_delay).max(rule.start.unwrap_or(anchor))
-        }
+        Schedule::Every(every) => anchor.saturating_add(every.initial_delay),
         _ => anchor,
     }
 }
@@ -200,7 +203,7 @@ fn fire_delay(
 ) -> Firing {
     let mut firing = Firing { occurrences: Vec::new(), skips: Vec::new(), state: *state };
     match (state.next_at, input) {
-        (None, Input::Resumed) if !used_up(rule, state.fired) => firing.state.next_at = Some(now),
+        (None, Input::Resumed) => firing.state.next_at = delay_from(rule, state, now),
         (Some(nominal), Input::Tick) if nominal <= now => {
             firing.state = TriggerState {
                 cursor: nominal.max(state.cursor),

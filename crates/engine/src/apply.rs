@@ -10,9 +10,9 @@ use crate::error::EngineError;
 use crate::shared::Engine;
 use punctual_core::fire::{self, Input};
 use punctual_core::id::{JobId, Revision, TriggerId};
-use punctual_core::job::Job;
+use punctual_core::job::{Job, Overlap};
 use punctual_core::spec::{JobSpec, spec_diff};
-use punctual_core::trigger::{Trigger, TriggerState, When};
+use punctual_core::trigger::{Trigger, TriggerState};
 use punctual_store::row::{JobRow, Pause, RevisionRow, TriggerRow};
 use punctual_store::{Ask, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,13 +88,13 @@ impl Engine {
         }
         let before = self.texts_in_force().await?;
         let boot = self.daemon().map(|_| clock::boot_id());
-        let (owner, engine) = (owner.to_owned(), self.clone());
+        let owner = owner.to_owned();
         let mut ask = Ask { jobs_all: true, ..Ask::default() };
         let work = move |book: &mut Book, _: &Snapshot| {
             let mut apply =
                 Apply { book, owner: &owner, before: &before, changes: Vec::new(), learned: Vec::new() };
             for one in &incoming {
-                apply.one(&engine, one, boot.as_deref())?;
+                apply.one(one, boot.as_deref())?;
             }
             if prune {
                 let kept: BTreeSet<&str> = incoming.iter().map(|i| i.spec.name.as_str()).collect();
@@ -132,7 +132,7 @@ struct Apply<'a> {
 }
 
 impl Apply<'_> {
-    fn one(&mut self, engine: &Engine, incoming: &Incoming, boot: Option<&str>) -> Result<(), EngineError> {
+    fn one(&mut self, incoming: &Incoming, boot: Option<&str>) -> Result<(), EngineError> {
         let name = &incoming.spec.name;
         let found = self.book.job_named(name).cloned();
         let renamed = match (&found, &incoming.spec.renamed_from) {
@@ -166,7 +166,7 @@ impl Apply<'_> {
             self.changes.push(JobChange { name: name.clone(), kind, revision, differences: Vec::new() });
             return Ok(());
         }
-        self.edit(engine, incoming, row, kind, boot);
+        self.edit(incoming, row, kind, boot);
         Ok(())
     }
 
@@ -196,14 +196,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn edit(
-        &mut self,
-        engine: &Engine,
-        incoming: &Incoming,
-        row: JobRow,
-        kind: ChangeKind,
-        boot: Option<&str>,
-    ) {
+    fn edit(&mut self, incoming: &Incoming, row: JobRow, kind: ChangeKind, boot: Option<&str>) {
         let now = self.book.now();
         let old = self.triggers(row.id);
         // What fell due until now is the old definition's.
@@ -238,13 +231,13 @@ impl Apply<'_> {
         }
         self.write_definition(incoming, &next);
         self.book.put_job(next.clone());
-        let mut shared = (*engine.definitions()).clone();
-        shared.insert(next.id, next.revision, incoming.job.clone());
-        for (job, revision, definition) in &self.learned {
-            shared.insert(*job, *revision, definition.clone());
+        if incoming.job.overlap == Overlap::Allow {
+            self.book.release_all(next.id);
         }
-        self.book.use_definitions(Arc::new(shared));
         self.replace_triggers(incoming, &next);
+        if let (Some(boot), true) = (boot, has_boot(&incoming.job)) {
+            remember_boot(self.book, next.id, boot);
+        }
         self.changed(&next, kind, differences.unwrap_or_default());
     }
 
@@ -260,12 +253,8 @@ impl Apply<'_> {
             let mut known = known.clone();
             known.live = true;
             known.state.cursor = known.state.cursor.max(now);
-            known.state.next_at = match &trigger.when {
-                _ if row.paused.is_some() => None,
-                When::Time(rule) if fire::is_delay(rule) => known.state.next_at.or(Some(now)),
-                When::Time(rule) => fire::next_after(rule, &known.state, known.state.cursor).unwrap_or(None),
-                When::After(_) | When::Boot => None,
-            };
+            known.state.next_at =
+                if row.paused.is_some() { None } else { self.book.next_of(trigger, &known) };
             self.book.put_trigger(known);
         }
         for mut gone in old {
@@ -280,7 +269,10 @@ impl Apply<'_> {
     fn begin(&mut self, trigger: &Trigger, row: &JobRow) {
         let now = self.book.now();
         let blank = TriggerState { cursor: now, next_at: None, anchor: now, fired: 0 };
-        let mut state = fire::begin(trigger, now).unwrap_or(blank);
+        let mut state = fire::begin(trigger, now).unwrap_or_else(|_| {
+            self.book.note_search(&trigger.name, row.id);
+            blank
+        });
         if row.paused.is_some() {
             state.next_at = None;
         }
@@ -317,6 +309,7 @@ impl Apply<'_> {
         let (job, revision) = (row.id, row.revision);
         let definition = incoming.text.clone();
         self.book.put_revision(RevisionRow { job, revision, definition, at: self.book.now() });
+        self.book.learn(job, revision, incoming.job.clone());
         self.learned.push((job, revision, incoming.job.clone()));
     }
 

@@ -40,8 +40,9 @@ pub struct Effects {
     pub missing: BTreeSet<(JobId, Revision)>,
     /// Jobs whose triggers were needed and are not in the snapshot: ask for them and decide again.
     pub unread: BTreeSet<JobId>,
-    /// Triggers whose search for the next instant gave up: they fire no more until they are edited.
-    pub gave_up: Vec<TriggerId>,
+    /// Triggers whose next instant could not be found, in words: they fire no more until they are edited, or until
+    /// the next daemon finds it.
+    pub gave_up: Vec<String>,
 }
 
 /// A snapshot being worked on.
@@ -116,6 +117,10 @@ impl Book {
         let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name) else {
             return self.give_up(row);
         };
+        // A fixed delay counts from the end of its run, whatever else is resumed meanwhile.
+        if *input == Input::Resumed && is_delay(trigger) && self.is_under_way(row.job, id) {
+            return;
+        }
         match fire::fire(&job, trigger, &row.state, input, self.now, TICKS_MAX) {
             Ok(firing) => self.take_firing(&job, revision, row, firing),
             Err(_) => self.give_up(row),
@@ -125,18 +130,55 @@ impl Book {
     /// Disposes of all that fell due until now, however much that is.
     pub fn dispose(&mut self, id: TriggerId, input: &Input) {
         for _ in 0..DISPOSALS_MAX {
+            let before = self.triggers[&id].state;
             self.fire(id, input);
+            let after = self.triggers[&id].state;
             // A bounded firing that has not reached now asks for another.
-            if self.triggers[&id].state.next_at.is_none_or(|next| next > self.now) {
+            if after == before || after.next_at.is_none_or(|next| next > self.now) {
                 return;
             }
         }
     }
 
-    fn give_up(&mut self, mut row: TriggerRow) {
-        self.effects.gave_up.push(row.id);
+    /// Takes a trigger that cannot fire out of the due set, where it would be found again and again.
+    pub fn park(&mut self, id: TriggerId) {
+        let mut row = self.triggers[&id].clone();
         row.state.next_at = None;
         self.put_trigger(row);
+    }
+
+    fn give_up(&mut self, row: TriggerRow) {
+        let job = self.jobs.get(&row.job).map_or("", |j| j.name.as_str());
+        self.effects.gave_up.push(format!("trigger {} of job {job}", row.name));
+        self.park(row.id);
+    }
+
+    /// When a trigger in force is due next, as far as its state tells; a fixed delay whose run is under way is not.
+    /// A search that gives up is noted.
+    pub fn next_of(&mut self, trigger: &Trigger, row: &TriggerRow) -> Option<Timestamp> {
+        let When::Time(rule) = &trigger.when else { return None };
+        if fire::is_delay(rule) {
+            return match row.state.next_at {
+                Some(next) => fire::delay_from(rule, &row.state, next),
+                None if self.is_under_way(row.job, row.id) => None,
+                None => fire::delay_from(rule, &row.state, self.now),
+            };
+        }
+        fire::next_after(rule, &row.state, row.state.cursor).unwrap_or_else(|_| {
+            self.note_search(&row.name, row.job);
+            None
+        })
+    }
+
+    /// Notes that the search for a trigger's next instant gave up.
+    pub fn note_search(&mut self, trigger: &str, job: JobId) {
+        let job = self.jobs.get(&job).map_or("", |j| j.name.as_str());
+        self.effects.gave_up.push(format!("trigger {trigger} of job {job}"));
+    }
+
+    /// Whether a run of the trigger has not ended.
+    fn is_under_way(&self, job: JobId, trigger: TriggerId) -> bool {
+        self.unfinished.get(&job).into_iter().flatten().any(|run| self.runs[run].trigger == Some(trigger))
     }
 
     fn take_firing(&mut self, job: &Arc<Job>, revision: Revision, mut row: TriggerRow, firing: Firing) {
@@ -227,6 +269,8 @@ impl Book {
         match (&next.state, event) {
             (RunState::Leased(lease), RunEvent::Stop(_)) => self.effects.stopped.push((id, lease.fence)),
             (RunState::Finished { verdict, .. }, _) => self.ended(&next, *verdict),
+            // It waits for a person; nothing waits for it.
+            (RunState::Held(Hold::Lost), _) => self.release(next.job),
             _ => {}
         }
         true
@@ -267,7 +311,7 @@ impl Book {
             self.fire(trigger, &Input::RunEnded);
         } else if !self.triggers.contains_key(&trigger)
             && let Some(definition) = self.definition(job, revision)
-            && definition.triggers.iter().any(|t| matches!(&t.when, When::Time(rule) if fire::is_delay(rule)))
+            && definition.triggers.iter().any(is_delay)
         {
             self.effects.unread.insert(job);
         }
@@ -280,6 +324,13 @@ impl Book {
             && let Some(oldest) = held.into_iter().min_by_key(|id| (self.runs[id].nominal, *id))
         {
             self.event(oldest, RunEvent::Release);
+        }
+    }
+
+    /// Lets all held runs of a job go: nothing waits for anything any more.
+    pub fn release_all(&mut self, job: JobId) {
+        for run in self.unfinished(job).1 {
+            self.event(run, RunEvent::Release);
         }
     }
 
@@ -402,9 +453,9 @@ impl Book {
         self.decision.dedup.push(row);
     }
 
-    /// Replaces the definitions the book decides by, after it wrote new ones.
-    pub fn use_definitions(&mut self, definitions: Arc<Definitions>) {
-        self.definitions = definitions;
+    /// Adds a definition to those the book decides by, after it wrote it.
+    pub fn learn(&mut self, job: JobId, revision: Revision, definition: Arc<Job>) {
+        Arc::make_mut(&mut self.definitions).insert(job, revision, definition);
     }
 
     /// The instant the book was opened at.
@@ -432,5 +483,9 @@ impl Book {
 
 /// Whether deciding about a job needs its unfinished runs.
 pub fn is_serial(job: &Job) -> bool {
-    job.overlap != Overlap::Allow
+    job.overlap != Overlap::Allow || job.triggers.iter().any(is_delay)
+}
+
+fn is_delay(trigger: &Trigger) -> bool {
+    matches!(&trigger.when, When::Time(rule) if fire::is_delay(rule))
 }

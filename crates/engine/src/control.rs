@@ -10,10 +10,12 @@ use punctual_core::id::{JobId, RunId};
 use punctual_core::job::Job;
 use punctual_core::occurrence::Occurrence;
 use punctual_core::run::{Run, RunEvent, StopReason};
+use punctual_core::time::Timestamp;
 use punctual_core::trigger::When;
 use punctual_store::row::{DedupRow, JobRow, Pause, TriggerRow};
 use punctual_store::{Ask, Snapshot};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A submitted key is remembered at least so long.
@@ -79,6 +81,17 @@ impl Engine {
         key: Option<String>,
         params: Map<String, Value>,
     ) -> Result<Submitted, EngineError> {
+        self.submit_for(job, key, params, None).await
+    }
+
+    /// As [`Engine::submit`], for a nominal time of the past.
+    async fn submit_for(
+        &self,
+        job: &str,
+        key: Option<String>,
+        params: Map<String, Value>,
+        nominal: Option<Timestamp>,
+    ) -> Result<Submitted, EngineError> {
         let given = key.is_some();
         let key = key.unwrap_or_else(|| format!("submitted:{:032x}", clock::random()));
         let params = if params.is_empty() { String::new() } else { Value::Object(params).to_string() };
@@ -101,7 +114,7 @@ impl Engine {
                     });
                 }
                 let now = book.now();
-                let occurrence = Occurrence { key: key.clone(), nominal: now, due: now };
+                let occurrence = Occurrence { key: key.clone(), nominal: nominal.unwrap_or(now), due: now };
                 let Some(job) = book.definition(row.id, row.revision) else {
                     // Asked again once the definition is loaded.
                     return Ok(Submitted { run: RunId(0), existing: false });
@@ -150,7 +163,8 @@ impl Engine {
         }
     }
 
-    /// Runs a finished run's occurrence again, as a new run of the job's present definition with the same parameters.
+    /// Runs a finished run's occurrence again, as a new run of the job's present definition with the same nominal time
+    /// and parameters.
     ///
     /// # Errors
     /// There is no such run, it has not ended, its job is gone, or the store could not do it.
@@ -171,7 +185,7 @@ impl Engine {
             serde_json::from_str(&old.params).unwrap_or_default()
         };
         let key = format!("retry:{run}:{:016x}", clock::random() as u64);
-        self.submit(&job.name, Some(key), params).await
+        self.submit_for(&job.name, Some(key), params, Some(old.nominal)).await
     }
 
     /// Fires the boot triggers that have not fired for this boot of the kernel.
@@ -180,9 +194,7 @@ impl Engine {
     /// The store could not do it.
     pub async fn fire_boot(&self, boot_id: String) -> Result<(), EngineError> {
         let (jobs, _) = self.store().jobs().await?;
-        let wanted =
-            jobs.iter().map(|j| (j.id, j.revision)).filter(|(j, r)| self.definitions().job(*j, *r).is_none());
-        self.load(&wanted.collect()).await?;
+        self.load_all().await?;
         let booting: Vec<String> = jobs
             .iter()
             .filter(|j| self.definitions().job(j.id, j.revision).is_some_and(|job| has_boot(&job)))
@@ -211,6 +223,35 @@ impl Engine {
             .await?;
         self.follow(&effects);
         Ok(())
+    }
+
+    /// Loads the definitions in force that are not at hand.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn load_all(&self) -> Result<(), EngineError> {
+        let (jobs, _) = self.store().jobs().await?;
+        let known = self.definitions();
+        let unknown = jobs.iter().map(|j| (j.id, j.revision)).filter(|(j, r)| known.job(*j, *r).is_none());
+        Ok(self.load(&unknown.collect()).await?)
+    }
+
+    /// Brings triggers back that are in force and not due at any time although their rule has instants to come: an
+    /// older version could not read their definition, or their search gave up. How many there were.
+    ///
+    /// # Errors
+    /// The store could not do it.
+    pub async fn rearm_all(&self) -> Result<usize, EngineError> {
+        self.load_all().await?;
+        let (_, triggers) = self.store().jobs().await?;
+        let stopped: BTreeSet<JobId> =
+            triggers.iter().filter(|t| t.live && t.state.next_at.is_none()).map(|t| t.job).collect();
+        let mut ask = Ask { jobs: stopped.into_iter().collect(), ..Ask::default() };
+        if ask.jobs.is_empty() {
+            return Ok(0);
+        }
+        let (count, ..) = self.write(&mut ask, |book, snapshot| Ok(rearm(book, snapshot))).await?;
+        Ok(count)
     }
 
     async fn on_job<F>(&self, name: &str, work: F) -> Result<(), EngineError>
@@ -242,6 +283,25 @@ impl Engine {
         let names = jobs.iter().filter(|j| !j.retired).map(|j| j.name.as_str());
         Ok(punctual_core::spec::suggest::nearest(name, names).map(str::to_owned))
     }
+}
+
+fn rearm(book: &mut Book, snapshot: &Snapshot) -> usize {
+    let mut count = 0;
+    for row in snapshot.triggers.iter().filter(|t| t.state.next_at.is_none()) {
+        let revision = snapshot.jobs.iter().find(|j| j.id == row.job).map(|j| j.revision);
+        let Some(job) = revision.filter(|_| book.is_live(row.id)).and_then(|r| book.definition(row.job, r))
+        else {
+            continue;
+        };
+        let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name) else { continue };
+        if let Some(next) = book.next_of(trigger, row) {
+            let mut row = row.clone();
+            row.state.next_at = Some(next);
+            book.put_trigger(row);
+            count += 1;
+        }
+    }
+    count
 }
 
 fn triggers_of(snapshot: &Snapshot, job: JobId) -> Vec<TriggerRow> {

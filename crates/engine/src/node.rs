@@ -70,6 +70,8 @@ struct Running {
 /// What a cycle did.
 #[derive(Clone, Debug, Default)]
 pub struct Cycled {
+    /// Triggers that were due.
+    pub fired: usize,
     /// Runs whose attempts were started.
     pub started: usize,
     /// Runs that ended.
@@ -219,21 +221,23 @@ impl Node {
         ask.runs = ended.keys().map(|(run, _)| *run).collect();
         let (id, shadow, shunned) = (self.id, self.shadow, self.shunned.clone());
         let settled: Vec<(RunId, Fence)> = ended.keys().copied().collect();
-        let (_, effects, done) = self
+        let (fired, effects, done) = self
             .write(ask, move |book, snapshot| {
                 settle(book, &ended);
                 for trigger in &snapshot.due {
-                    if book.is_live(*trigger) {
-                        book.fire(*trigger, &Input::Tick);
+                    match book.is_live(*trigger) {
+                        true => book.fire(*trigger, &Input::Tick),
+                        // Resuming its job brings it back.
+                        false => book.park(*trigger),
                     }
                 }
                 book.expire();
                 book.start(id, slots, shadow, &shunned);
-                Ok(())
+                Ok(snapshot.due.len())
             })
             .await?;
         self.forget(&settled);
-        let mut cycled = Cycled { finished: effects.finished.len(), ..Cycled::default() };
+        let mut cycled = Cycled { fired, finished: effects.finished.len(), ..Cycled::default() };
         self.carry_out(&effects, &done.taken, executor, &mut cycled);
         cycled.next = self.engine.store().earliest_due().await?;
         Ok(cycled)
@@ -385,7 +389,10 @@ impl Node {
     }
 
     fn settling(&self) -> usize {
-        self.running.keys().filter(|id| self.ended.keys().any(|(run, _)| run == *id)).count()
+        let settling = |(run, fence): &&(RunId, Fence)| {
+            self.running.get(run).is_some_and(|running| running.run.fence == *fence)
+        };
+        self.ended.keys().filter(settling).count()
     }
 
     fn ask(&self) -> Ask {

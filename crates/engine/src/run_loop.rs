@@ -115,10 +115,16 @@ impl Daemon {
         let since = engine.clock().now();
         let row = NodeRow { id, host, since, cycle: 0 };
         block_on(engine.store().register_node(row)).map_err(|e| e.to_string())?;
+        // What waits for a run that is lost must be known to wait.
+        block_on(engine.load_all()).map_err(|e| e.to_string())?;
         for run in block_on(node.recover_once(&starts, &mut hands)).map_err(|e| e.to_string())? {
             hands
                 .observer
                 .remark(&format!("run {} was under way when the last daemon ended; it is lost", run.id));
+        }
+        let rearmed = block_on(engine.rearm_all()).map_err(|e| e.to_string())?;
+        if rearmed > 0 {
+            hands.observer.remark(&format!("{rearmed} triggers had stopped, and fire again"));
         }
         let facts = DaemonFacts { node: id.to_string(), shadow: options.shadow, owner: options.owner };
         engine.set_daemon(facts);
@@ -179,7 +185,9 @@ impl Daemon {
         let latest = now.saturating_add(LOOK_AGAIN);
         match cycled.next {
             // What is due and could not be started waits for a slot, whose return is a message.
-            Some(next) if next <= now && cycled.started + cycled.finished == 0 => now.saturating_add(RETRY),
+            Some(next) if next <= now && cycled.fired + cycled.started + cycled.finished == 0 => {
+                now.saturating_add(RETRY)
+            }
             Some(next) => next.min(latest),
             None => latest,
         }
@@ -375,11 +383,11 @@ impl Executor for Hands {
         self.observer.finished(job, run);
         let RunState::Finished { verdict, .. } = run.state else { return };
         let badly = matches!(verdict, Verdict::Failed | Verdict::Timeout | Verdict::Lost | Verdict::Expired);
-        if let (true, Action::Run(process)) = (badly, &job.on_failure) {
-            if let Err(error) = self.notify(job, process, run) {
-                self.observer
-                    .remark(&format!("the notification of run {} could not be started: {error}", run.id));
-            }
+        if let (true, Action::Run(process)) = (badly, &job.on_failure)
+            && let Err(error) = self.notify(job, process, run)
+        {
+            self.observer
+                .remark(&format!("the notification of run {} could not be started: {error}", run.id));
         }
     }
 }

@@ -247,6 +247,9 @@ impl Engine {
                 cycle.number += 1;
             }
             if effects.missing.is_empty() && effects.unread.is_empty() {
+                for trigger in effects.gave_up.iter().filter(|_| writes && result.is_ok()) {
+                    self.set_aside(format!("{trigger} fires no more: its next instant cannot be found"));
+                }
                 return result.map(|value| (value, effects, done));
             }
             self.load(&effects.missing).await?;

@@ -111,7 +111,7 @@ impl Engine {
         }
         why.facts.push(match &view.trigger {
             Some(trigger) => format!("fired by trigger {trigger} for {}", run.nominal),
-            None => format!("submitted at {} with key {}", run.nominal, run.key),
+            None => format!("submitted at {} with key {}", run.due, run.key),
         });
         why.facts.extend(run.attempts.iter().map(attempt_line));
         let (_, triggers) = self.store().jobs().await?;

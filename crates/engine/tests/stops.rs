@@ -1,0 +1,165 @@
+//! Ways in which a job could silently stop, or start when it must not: each was one once.
+
+mod support;
+
+use punctual_core::run::{Hold, RunState, Verdict};
+use punctual_engine::block_on::block_on;
+use std::time::Duration;
+use support::{START, World};
+
+const DELAY: &str = "job: {name: a, triggers: [{name: t, every: 10s, pace: fixed-delay}], run: ['true']}";
+
+fn held(world: &World) -> usize {
+    world.runs().iter().filter(|r| r.state == RunState::Held(Hold::Overlap)).count()
+}
+
+#[test]
+fn what_waits_for_a_run_that_is_held_as_lost_goes_on() {
+    let mut world = World::new();
+    world.apply("job: {name: a, schedule: '* * * * *', run: ['true'], overlap: queue-one, onLost: hold}");
+    world.live(130);
+    assert_eq!(held(&world), 1);
+    world.crash();
+    world.cycle();
+    assert_eq!(held(&world), 0, "nothing is under way that it could wait for");
+    world.end(0);
+    world.live(60);
+    assert_eq!(world.told("a"), ["60 run", "120 run", "180 run"]);
+}
+
+#[test]
+fn what_is_held_goes_on_when_an_edit_allows_overlap() {
+    let mut world = World::new();
+    let job = |overlap| format!("job: {{name: a, schedule: '* * * * *', run: ['true'], overlap: {overlap}}}");
+    world.apply(&job("queue-all"));
+    world.live(190);
+    assert_eq!(held(&world), 2);
+    world.apply(&job("allow"));
+    world.cycle();
+    assert_eq!(held(&world), 0);
+    assert_eq!(world.hands.started.len(), 3);
+}
+
+#[test]
+fn a_fixed_delay_waits_for_its_run_whatever_is_edited_or_paused_meanwhile() {
+    let mut world = World::new();
+    let allow = |timeout| {
+        format!(
+            "job: {{name: a, triggers: [{{name: t, every: 10s, pace: fixed-delay}}], run: ['true'], overlap: allow, \
+             timeout: {timeout}}}"
+        )
+    };
+    world.apply(&allow("1h"));
+    world.live(1);
+    world.apply(&allow("2h"));
+    world.live(20);
+    assert_eq!(world.hands.started.len(), 1, "an edit started a second one");
+    block_on(world.engine.pause("a", "")).expect("pauses");
+    block_on(world.engine.resume("a", false)).expect("resumes");
+    world.live(20);
+    assert_eq!(world.hands.started.len(), 1, "a pause started a second one");
+    world.end(0);
+    world.live(9);
+    assert!(world.hands.started.is_empty());
+    world.live(1);
+    assert_eq!(world.hands.started.len(), 1);
+}
+
+#[test]
+fn a_fixed_delay_whose_run_ends_during_a_pause_goes_on_after_it() {
+    let mut world = World::new();
+    world.apply(DELAY);
+    world.live(1);
+    block_on(world.engine.pause("a", "")).expect("pauses");
+    world.end(0);
+    world.live(30);
+    assert!(world.hands.started.is_empty());
+    block_on(world.engine.resume("a", false)).expect("resumes");
+    world.live(1);
+    assert_eq!(world.hands.started.len(), 1);
+}
+
+#[test]
+fn a_fixed_delay_ends_with_its_count_and_its_window() {
+    for limit in ["maxRuns: 1", "end: '2026-11-24T09:00:05Z'"] {
+        let mut world = World::new();
+        let job = |timeout| {
+            format!(
+                "job: {{name: a, triggers: [{{name: t, every: 10s, pace: fixed-delay, {limit}}}], run: ['true'], \
+                 timeout: {timeout}}}"
+            )
+        };
+        world.apply(&job("1h"));
+        world.live(1);
+        world.end(0);
+        world.live(20);
+        world.apply(&job("2h"));
+        world.live(20);
+        block_on(world.engine.pause("a", "")).expect("pauses");
+        block_on(world.engine.resume("a", false)).expect("resumes");
+        world.live(20);
+        assert_eq!(world.runs().len(), 1, "{limit}");
+    }
+}
+
+#[test]
+fn a_trigger_that_left_the_due_set_for_no_reason_comes_back_with_the_next_daemon() {
+    let mut world = World::new();
+    world.apply("jobs: [{name: a, schedule: '* * * * *', run: ['true']}, {name: p, schedule: '* * * * *', paused: true}]");
+    // As a version does that cannot read the definition.
+    let stop = |snapshot: &punctual_store::Snapshot| {
+        let stopped = snapshot.triggers.iter().cloned().map(|mut row| {
+            row.state.next_at = None;
+            row
+        });
+        punctual_store::Decision { triggers: stopped.collect(), ..Default::default() }
+    };
+    let ask = punctual_store::Ask { job_names: vec!["a".into(), "p".into()], ..Default::default() };
+    block_on(world.store.transact(ask, Duration::from_secs(1), Box::new(stop))).expect("writes");
+    world.live(60);
+    assert!(world.hands.started.is_empty());
+    assert_eq!(block_on(world.engine.rearm_all()).expect("rearms"), 1);
+    assert_eq!(block_on(world.engine.rearm_all()).expect("rearms"), 0);
+    world.live(60);
+    assert_eq!(world.told("a"), ["60 run", "120 skipped overlap"]);
+    assert_eq!(world.runs().len(), 1, "a paused job stays so");
+}
+
+#[test]
+fn a_due_trigger_of_a_job_that_rests_leaves_the_due_set() {
+    let mut world = World::new();
+    world.apply(
+        "jobs: [{name: a, triggers: [{cron: '* * * * *'}, {cron: '*/2 * * * *'}], run: ['true']}, \
+         {name: b, schedule: '* * * * *', run: ['true']}]",
+    );
+    let rest = |snapshot: &punctual_store::Snapshot| {
+        let rested = snapshot.jobs.iter().cloned().map(|mut row| {
+            row.paused = Some(punctual_store::row::Pause { since: START, reason: "quarantined".into() });
+            row
+        });
+        punctual_store::Decision { jobs: rested.collect(), ..Default::default() }
+    };
+    let ask = punctual_store::Ask { job_names: vec!["a".into()], ..Default::default() };
+    block_on(world.store.transact(ask, Duration::from_secs(1), Box::new(rest))).expect("writes");
+    world.advance(Duration::from_secs(120));
+    world.end(0);
+    let next = block_on(world.store.earliest_due()).expect("reads");
+    assert_eq!(next, Some(START.saturating_add(Duration::from_secs(180))), "only what can fire is due");
+    block_on(world.engine.resume("a", false)).expect("resumes");
+    world.live(60);
+    assert_eq!(world.hands.started.len(), 2);
+}
+
+#[test]
+fn a_retry_by_hand_is_for_the_time_of_the_run_it_repeats() {
+    let mut world = World::new();
+    world.apply("job: {name: a, schedule: '* * * * *', run: ['true']}");
+    world.live(60);
+    let failed = world.end(1);
+    assert_eq!(world.verdict(failed.id), Some(Verdict::Failed));
+    world.advance(Duration::from_secs(30));
+    let again = block_on(world.engine.retry(failed.id)).expect("retries").run;
+    world.cycle();
+    let again = world.run(again);
+    assert_eq!((again.nominal, again.due), (failed.nominal, world.now()));
+}
