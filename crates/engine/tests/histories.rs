@@ -5,57 +5,103 @@ mod support;
 
 use proptest::prelude::*;
 use punctual_core::id::{Fence, RunId};
-use punctual_core::run::{Run, RunState};
+use punctual_core::occurrence::{Disposition, Reason};
+use punctual_core::run::{Hold, Run, RunState};
 use punctual_core::time::Timestamp;
 use punctual_engine::block_on::block_on;
+use punctual_engine::clock::Clock;
+use punctual_engine::view::Tick;
 use serde_json::Map;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use support::{START, World};
 
-/// Rules a job may have, each with an oracle of its own: whether an instant (seconds since the epoch) is one of it.
-const RULES: [(&str, fn(i64) -> bool); 4] = [
-    ("cron: '* * * * *'", |s| s % 60 == 0),
-    ("cron: '*/7 * * * *'", |s| s % 60 == 0 && (s / 60 % 60) % 7 == 0),
-    ("cron: '30 * * * * *'", |s| s % 60 == 30),
-    ("every: 50s, anchor: '2026-11-24T00:00:10Z'", |s| (s - 10) % 50 == 0),
+/// A trigger of the job `a`: what is written, and the seconds it names. A trigger is named by its place here.
+struct Rule {
+    text: &'static str,
+    names: fn(i64) -> bool,
+    /// After so many firings it has no more instants.
+    max: Option<usize>,
+}
+
+const fn rule(text: &'static str, names: fn(i64) -> bool) -> Rule {
+    Rule { text, names, max: None }
+}
+
+const RULES: [Rule; 8] = [
+    rule("cron: '* * * * *'", |s| s % 60 == 0),
+    rule("cron: '*/7 * * * *'", |s| s % 60 == 0 && (s / 60 % 60) % 7 == 0),
+    rule("cron: '30 * * * * *'", |s| s % 60 == 30),
+    rule("every: 50s, anchor: '2026-11-24T00:00:10Z'", |s| (s - 10) % 50 == 0),
+    rule("cron: '*/2 * * * *', jitter: 45s", |s| s % 120 == 0),
+    rule("cron: '*/3 * * * *', start: '2026-11-24T09:10:00Z', end: '2026-11-24T10:30:00Z'", |s| {
+        s % 180 == 0 && s >= START.as_secs() + 600 && s < START.as_secs() + 5400
+    }),
+    // The day of the start is a Tuesday; what the calendar leaves out is accounted for too.
+    rule("cron: '*/4 * * * *', calendar: tuesdays", |s| s % 240 == 0),
+    Rule { max: Some(4), ..rule("cron: '*/5 * * * *', maxRuns: 4", |s| s % 300 == 0) },
 ];
+const CALENDAR: usize = 6;
 const OVERLAPS: [&str; 5] = ["skip", "queue-one", "queue-all", "cancel-running", "allow"];
 const CATCH_UPS: [&str; 3] =
     ["none", "{policy: latest, window: 10m}", "{policy: all, window: 20m, maxCount: 3}"];
 const ON_LOST: [&str; 3] = ["retry", "hold", "fail"];
+/// How long after its run the fixed delay fires again.
+const DELAY_SECS: i64 = 40;
 
 #[derive(Clone, Debug)]
 struct Definition {
-    rule: usize,
+    rules: BTreeSet<usize>,
     overlap: usize,
     catch_up: usize,
     on_lost: usize,
     retries: u32,
+    /// The job's name is one of two.
+    other_name: bool,
 }
 
 impl Definition {
+    fn name(&self) -> &'static str {
+        if self.other_name { "b" } else { "a" }
+    }
+
+    /// The job itself, one with a fixed delay, and one that runs after the first, however it ends.
     fn yaml(&self) -> String {
-        format!(
-            "jobs: [{{name: a, triggers: [{{name: t{}, {}}}], run: ['true'], overlap: {}, catchUp: {}, onLost: {}, \
-             retryPolicy: {{maxRetries: {}, backoff: 20s}}}}, {{name: other, schedule: '0 0 1 1 *', run: ['true']}}]",
-            self.rule,
-            RULES[self.rule].0,
-            OVERLAPS[self.overlap],
-            CATCH_UPS[self.catch_up],
-            ON_LOST[self.on_lost],
-            self.retries,
-        )
+        let triggers = self.rules.iter().map(|r| format!("{{name: t{r}, {}}}", RULES[*r].text));
+        let triggers = triggers.collect::<Vec<_>>().join(", ");
+        let (name, old) = (self.name(), if self.other_name { "a" } else { "b" });
+        let (overlap, on_lost) = (OVERLAPS[self.overlap], ON_LOST[self.on_lost]);
+        let first = format!(
+            "{{name: {name}, renamedFrom: {old}, triggers: [{triggers}], run: ['true'], overlap: {overlap}, \
+             catchUp: {}, onLost: {on_lost}, retryPolicy: {{maxRetries: {}, backoff: 20s}}}}",
+            CATCH_UPS[self.catch_up], self.retries,
+        );
+        let delayed = format!(
+            "{{name: delayed, triggers: [{{name: t, every: {DELAY_SECS}s, pace: fixed-delay}}], run: ['true'], \
+             overlap: {overlap}, timeout: {}m}}",
+            1000 + self.retries
+        );
+        let after = format!(
+            "{{name: after, triggers: [{{name: t, after: {name}, on: any}}], run: ['true'], overlap: allow}}"
+        );
+        format!("calendars: {{tuesdays: {{weekdays: tue}}}}\njobs: [{first}, {delayed}, {after}]")
     }
 }
 
 #[derive(Clone, Debug)]
 enum Op {
     Pass(u64),
-    End { which: usize, code: i32 },
+    /// The clock is set back.
+    Back(u64),
+    End {
+        which: usize,
+        code: i32,
+    },
     Crash,
     Pause,
-    Resume { catch_up: bool },
+    Resume {
+        catch_up: bool,
+    },
     Edit(Definition),
     Remove,
     Submit(u8),
@@ -63,21 +109,23 @@ enum Op {
 }
 
 fn definition() -> impl Strategy<Value = Definition> {
-    (0..RULES.len(), 0..OVERLAPS.len(), 0..CATCH_UPS.len(), 0..ON_LOST.len(), 0_u32..3).prop_map(
-        |(rule, overlap, catch_up, on_lost, retries)| Definition {
-            rule,
+    let rules = proptest::collection::btree_set(0..RULES.len(), 1..4);
+    (rules, 0..OVERLAPS.len(), 0..CATCH_UPS.len(), 0..ON_LOST.len(), 0_u32..3, proptest::bool::weighted(0.3))
+        .prop_map(|(rules, overlap, catch_up, on_lost, retries, other_name)| Definition {
+            rules,
             overlap,
             catch_up,
             on_lost,
             retries,
-        },
-    )
+            other_name,
+        })
 }
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (1_u64..100).prop_map(Op::Pass),
         1 => (100_u64..4000).prop_map(Op::Pass),
+        1 => (1_u64..900).prop_map(Op::Back),
         5 => (0..4_usize, 0..2_i32).prop_map(|(which, code)| Op::End { which, code }),
         1 => Just(Op::Crash),
         1 => Just(Op::Pause),
@@ -89,13 +137,25 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What the test itself knows of the history.
+/// From where to where a trigger's nominal times must be accounted for; each piece without its start.
+#[derive(Default)]
+struct Coverage {
+    pieces: Vec<(Timestamp, Timestamp)>,
+    open: bool,
+}
+
+/// The world and what must be true of it.
 struct Model {
     world: World,
-    /// The rule in force from an instant on; `None` while the job is removed.
-    rules: Vec<(Timestamp, Option<usize>)>,
+    coverage: BTreeMap<usize, Coverage>,
+    /// Of the job in force; `None` while it is removed.
     definition: Option<Definition>,
-    /// Attempts under way, by run.
+    paused: bool,
+    /// Whether the jobs were removed at any time.
+    removed: bool,
+    /// Unfinished at the last edit.
+    old: BTreeSet<RunId>,
+    /// Under way, as the node's hands saw it.
     running: BTreeMap<RunId, Run>,
     leases: BTreeSet<(RunId, Fence)>,
     fences: BTreeMap<RunId, Fence>,
@@ -104,24 +164,56 @@ struct Model {
 
 impl Model {
     fn new(first: Definition) -> Self {
-        let world = World::new();
         let mut model = Self {
-            rules: Vec::new(),
+            world: World::new(),
+            coverage: BTreeMap::new(),
             definition: None,
+            paused: false,
+            removed: false,
+            old: BTreeSet::new(),
             running: BTreeMap::new(),
             leases: BTreeSet::new(),
             fences: BTreeMap::new(),
             keys: BTreeMap::new(),
-            world,
         };
         model.edit(first);
         model
     }
 
+    /// All that falls due until now is accounted for.
+    fn cover(&mut self) {
+        let now = self.world.now();
+        for piece in self.coverage.values_mut().filter(|c| c.open).filter_map(|c| c.pieces.last_mut()) {
+            piece.1 = piece.1.max(now);
+        }
+    }
+
     fn edit(&mut self, definition: Definition) {
         self.world.apply(&definition.yaml());
-        self.rules.push((self.world.now(), Some(definition.rule)));
-        self.definition = Some(definition);
+        self.cover();
+        self.define(Some(definition));
+    }
+
+    fn define(&mut self, definition: Option<Definition>) {
+        let now = self.world.now();
+        let rules = definition.as_ref().map(|d| d.rules.clone()).unwrap_or_default();
+        for rule in rules.iter() {
+            self.coverage.entry(*rule).or_default();
+        }
+        for (rule, coverage) in &mut self.coverage {
+            let wanted = rules.contains(rule);
+            if wanted && !coverage.open {
+                let from = coverage.pieces.last().map_or(now, |(_, until)| now.max(*until));
+                coverage.pieces.push((from, from));
+            }
+            coverage.open = wanted;
+        }
+        self.definition = definition;
+        self.old = self.world.runs().iter().filter(|r| !r.is_finished()).map(|r| r.id).collect();
+    }
+
+    fn name(&self) -> &'static str {
+        self.definition.as_ref().map_or("a", Definition::name)
     }
 
     fn step(&mut self, op: Op) {
@@ -137,13 +229,32 @@ impl Model {
                 self.world.crash();
                 self.running.clear();
             }
-            Op::Pause => _ = block_on(self.world.engine.pause("a", "the test")),
-            Op::Resume { catch_up } => _ = block_on(self.world.engine.resume("a", catch_up)),
+            Op::Back(secs) => {
+                let Clock::Manual(micros) = &self.world.clock else { unreachable!("the world's clock") };
+                let secs = i64::try_from(secs).expect("few");
+                micros.fetch_sub(secs * 1_000_000, std::sync::atomic::Ordering::SeqCst);
+            }
+            Op::Pause => {
+                if block_on(self.world.engine.pause(self.name(), "the test")).is_ok() {
+                    self.cover();
+                    self.paused = true;
+                }
+                let _ = block_on(self.world.engine.pause("delayed", "the test"));
+            }
+            Op::Resume { catch_up } => {
+                if block_on(self.world.engine.resume(self.name(), catch_up)).is_ok() {
+                    self.cover();
+                    self.paused = false;
+                }
+                let _ = block_on(self.world.engine.resume("delayed", catch_up));
+            }
             Op::Edit(definition) => self.edit(definition),
             Op::Remove => {
                 self.world.apply("job: {name: other, schedule: '0 0 1 1 *', run: ['true']}");
-                self.rules.push((self.world.now(), None));
-                self.definition = None;
+                self.cover();
+                self.define(None);
+                self.paused = false;
+                self.removed = true;
             }
             Op::Submit(key) => self.submit(key),
             Op::Cancel(which) => {
@@ -154,10 +265,52 @@ impl Model {
         }
         self.world.cycle();
         self.take_starts();
+        if !self.paused {
+            self.cover();
+        }
+        self.check_standing();
+    }
+
+    /// What must be true whenever a cycle has ended.
+    fn check_standing(&self) {
+        let now = self.world.now();
+        let (jobs, triggers) = block_on(self.world.store.jobs()).expect("reads");
+        let unfinished: Vec<Run> = self.world.runs().into_iter().filter(|r| !r.is_finished()).collect();
+        for job in &jobs {
+            let own = || unfinished.iter().filter(|r| r.job == job.id);
+            let active = own().any(|r| matches!(r.state, RunState::Queued { .. } | RunState::Leased(_)));
+            let held = own().any(|r| r.state == RunState::Held(Hold::Overlap));
+            assert!(active || !held, "L-4: a run of {} waits for nothing", job.name);
+            for trigger in triggers.iter().filter(|t| t.job == job.id) {
+                let next = trigger.state.next_at;
+                if !trigger.live || job.paused.is_some() || job.retired {
+                    assert_eq!(next, None, "{} {} cannot fire", job.name, trigger.name);
+                    continue;
+                }
+                assert!(next.is_none_or(|next| next > now), "{} {} is overdue", job.name, trigger.name);
+                let waits = own().filter(|r| r.trigger == Some(trigger.id)).count();
+                let endless = |n: &str| n.parse().is_ok_and(|n: usize| ![5, 7].contains(&n));
+                match (job.name.as_str(), trigger.name.strip_prefix('t')) {
+                    ("delayed", _) => {
+                        assert_eq!(
+                            next.is_none(),
+                            waits == 1,
+                            "a delay waits for its one run, or for its instant"
+                        );
+                        assert!(waits <= 1, "a fixed delay has one run at a time");
+                    }
+                    ("a" | "b", Some(number)) if endless(number) => {
+                        assert!(next.is_some(), "L-7: {} {} has stopped", job.name, trigger.name);
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 
     fn submit(&mut self, key: u8) {
-        let Ok(submitted) = block_on(self.world.engine.submit("a", Some(format!("k{key}")), Map::new()))
+        let Ok(submitted) =
+            block_on(self.world.engine.submit(self.name(), Some(format!("k{key}")), Map::new()))
         else {
             assert!(self.definition.is_none(), "only a removed job takes no runs");
             return;
@@ -176,7 +329,7 @@ impl Model {
     fn take_starts(&mut self) {
         for run in std::mem::take(&mut self.world.hands.started) {
             let now = self.world.now();
-            assert!(run.due <= now, "I-2: {run:?} starts before it is due");
+            assert!(run.due <= now || !run.attempts.is_empty(), "I-2: {run:?} starts before it is due");
             assert_eq!(self.world.run(run.id).state, run.state, "I-8: its lease is durable");
             assert!(self.leases.insert((run.id, run.fence)), "I-6: one start for a lease");
             let last = self.fences.insert(run.id, run.fence);
@@ -189,14 +342,17 @@ impl Model {
         let Some(definition) = &self.definition else { return };
         // Runs of an older definition may still be under way; what is promised is promised of those that arrive.
         let serial = OVERLAPS[definition.overlap] != "allow";
-        let current =
-            self.running.values().filter(|r| r.nominal > self.rules.last().map_or(START, |(t, _)| *t));
+        let (jobs, _) = block_on(self.world.store.jobs()).expect("reads");
+        let job = jobs.iter().find(|j| j.name == definition.name()).expect("it is defined").id;
+        let current = self.running.values().filter(|r| r.job == job && !self.old.contains(&r.id));
         assert!(!serial || current.count() <= 1, "I-15: {:?}", self.running);
     }
 
-    /// Lets everything end.
     fn finish(&mut self) {
-        let _ = block_on(self.world.engine.resume("a", false));
+        if block_on(self.world.engine.resume(self.name(), false)).is_ok() {
+            self.cover();
+            self.paused = false;
+        }
         for _ in 0..200 {
             if let Some(run) = self.running.pop_first().map(|(_, run)| run) {
                 self.world.end_run(&run, 0);
@@ -211,18 +367,15 @@ impl Model {
                 }
             }
             self.take_starts();
+            self.cover();
         }
     }
 
-    /// The nominal times the job had, by the rules' own oracles.
-    fn expected(&self, end: Timestamp) -> Vec<i64> {
-        let mut times = Vec::new();
-        for (index, (from, rule)) in self.rules.iter().enumerate() {
-            let Some(rule) = rule else { continue };
-            let until = self.rules.get(index + 1).map_or(end, |(t, _)| *t);
-            times.extend((from.as_secs() + 1..=until.as_secs()).filter(|s| RULES[*rule].1(*s)));
-        }
-        times
+    /// The seconds that a trigger must account for.
+    fn expected(&self, rule: usize) -> Vec<i64> {
+        let pieces = self.coverage[&rule].pieces.iter();
+        let seconds = pieces.flat_map(|(from, until)| from.as_secs() + 1..=until.as_secs());
+        seconds.filter(|s| (RULES[rule].names)(*s)).collect()
     }
 }
 
@@ -235,14 +388,42 @@ fn due_of(run: &Run) -> Timestamp {
 
 /// proves I-1, I-3, I-10, I-11 and I-13 for one history.
 fn check(model: &Model) {
-    let end = model.world.now();
-    let ticks = model.world.ticks("a");
-    let seen: Vec<i64> = ticks
-        .iter()
-        .filter(|t| t.nominal <= end && t.disposition != punctual_core::occurrence::Disposition::Pending)
-        .map(|t| t.nominal.as_secs())
-        .collect();
-    assert_eq!(seen, model.expected(end), "I-3: every nominal time has one disposition");
+    let day = |n: i64| Timestamp::from_secs(START.as_secs() + n * 86_400);
+    let (jobs, _) = block_on(model.world.store.jobs()).expect("reads");
+    let name = jobs.iter().map(|j| j.name.as_str()).find(|n| ["a", "b"].contains(n)).expect("one of them");
+    let ticks = block_on(model.world.engine.ticks(name, day(-30), day(60))).expect("lists");
+    for rule in model.coverage.keys() {
+        let own = ticks.iter().filter(|t| t.trigger == format!("t{rule}"));
+        let own: Vec<_> = own.filter(|t| t.disposition != Disposition::Pending).collect();
+        let seen: Vec<i64> = own.iter().map(|t| t.nominal.as_secs()).collect();
+        let expected = model.expected(*rule);
+        let fired = |t: &&&Tick| {
+            t.disposition != Disposition::Coalesced && t.reason.is_none_or(|r| r == Reason::Overlap)
+        };
+        let fired = own.iter().filter(fired).count();
+        match RULES[*rule].max {
+            Some(max) if fired >= max => {
+                assert_eq!(fired, max, "a trigger fires no more often than it may");
+                assert!(expected.iter().zip(&seen).all(|(e, s)| e == s), "I-3: {seen:?} of {expected:?}");
+            }
+            _ => assert_eq!(seen, expected, "I-3: every nominal time of t{rule} has one disposition"),
+        }
+        for tick in own.iter().filter(|_| *rule == CALENDAR) {
+            let tuesday = tick.nominal.since(START) < Duration::from_secs(15 * 3600);
+            assert_eq!(tuesday, tick.reason != Some(Reason::Calendar), "I-5: {tick:?}");
+        }
+    }
+    let all = model.world.runs();
+    let of = |name: &str| {
+        let job = jobs.iter().find(|j| j.name == name).map(|j| j.id);
+        all.iter().filter(move |r| Some(r.job) == job)
+    };
+    if !model.removed {
+        let ended: BTreeSet<String> =
+            of(name).filter(|r| r.is_finished()).map(|r| format!("after:{}", r.id)).collect();
+        let after: BTreeSet<String> = of("after").map(|r| r.key.clone()).collect();
+        assert_eq!(after, ended, "I-17: one run after each that ended");
+    }
     let mut runs = BTreeSet::new();
     for run in model.world.runs() {
         assert!(runs.insert(run.id), "I-1: {run:?} is there twice");

@@ -79,7 +79,9 @@ impl World {
         self.nodes += 1;
         (self.engine, self.node) = start(&self.store, &self.clock, self.nodes, self.slots);
         self.hands = Hands::default();
+        block_on(self.engine.load_all()).expect("loads");
         block_on(self.node.recover_once(&[], &mut self.hands)).expect("recovers");
+        assert_eq!(block_on(self.engine.rearm_all()).expect("rearms"), 0, "no trigger stops");
     }
 
     pub fn apply(&self, yaml: &str) -> Vec<JobChange> {
