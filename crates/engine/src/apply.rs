@@ -91,8 +91,7 @@ impl Engine {
         let owner = owner.to_owned();
         let mut ask = Ask { jobs_all: true, ..Ask::default() };
         let work = move |book: &mut Book, _: &Snapshot| {
-            let mut apply =
-                Apply { book, owner: &owner, before: &before, changes: Vec::new(), learned: Vec::new() };
+            let mut apply = Apply::new(book, &owner, &before);
             for one in &incoming {
                 apply.one(one, boot.as_deref())?;
             }
@@ -125,18 +124,34 @@ impl Engine {
 /// An apply under way.
 struct Apply<'a> {
     book: &'a mut Book,
+    /// Where the jobs and their triggers are in the book; there may be very many.
+    names: BTreeMap<String, JobId>,
+    triggers: BTreeMap<JobId, Vec<TriggerId>>,
     owner: &'a str,
     before: &'a BTreeMap<(JobId, Revision), String>,
     changes: Vec<JobChange>,
     learned: Vec<(JobId, Revision, Arc<Job>)>,
 }
 
-impl Apply<'_> {
+impl<'a> Apply<'a> {
+    fn new(book: &'a mut Book, owner: &'a str, before: &'a BTreeMap<(JobId, Revision), String>) -> Self {
+        let names = book.jobs.values().map(|j| (j.name.clone(), j.id)).collect();
+        let mut triggers: BTreeMap<JobId, Vec<TriggerId>> = BTreeMap::new();
+        for trigger in book.triggers.values() {
+            triggers.entry(trigger.job).or_default().push(trigger.id);
+        }
+        Self { book, names, triggers, owner, before, changes: Vec::new(), learned: Vec::new() }
+    }
+
+    fn job_named(&self, name: &str) -> Option<JobRow> {
+        self.names.get(name).map(|id| self.book.jobs[id].clone())
+    }
+
     fn one(&mut self, incoming: &Incoming, boot: Option<&str>) -> Result<(), EngineError> {
         let name = &incoming.spec.name;
-        let found = self.book.job_named(name).cloned();
+        let found = self.job_named(name);
         let renamed = match (&found, &incoming.spec.renamed_from) {
-            (None, Some(old)) => self.book.job_named(old).cloned(),
+            (None, Some(old)) => self.job_named(old),
             _ => None,
         };
         let kind = match (&found, &renamed) {
@@ -192,6 +207,7 @@ impl Apply<'_> {
             remember_boot(self.book, id, boot);
         }
         self.changed(&row, ChangeKind::New, Vec::new());
+        self.names.insert(row.name.clone(), id);
         self.book.put_job(row);
         Ok(())
     }
@@ -210,13 +226,14 @@ impl Apply<'_> {
         // The definition's `paused` speaks when it changes; in between, pause and resume do.
         let was_paused = old_spec.is_some_and(|s| s.paused);
         let by_definition = || Some(Pause { since: now, reason: PAUSED_BY_DEFINITION.into() });
-        let paused = match (incoming.spec.paused, was_paused && kind != ChangeKind::Revived) {
+        // A job that comes back, under this or another name, comes back as its definition says.
+        let paused = match (incoming.spec.paused, was_paused && !row.retired) {
             (true, false) => row.paused.clone().or_else(by_definition),
             (false, true) => None,
-            _ if kind == ChangeKind::Revived => incoming.spec.paused.then(by_definition).flatten(),
+            _ if row.retired => incoming.spec.paused.then(by_definition).flatten(),
             _ => row.paused.clone(),
         };
-        let resumed = row.paused.is_some() && paused.is_none() && kind != ChangeKind::Revived;
+        let resumed = row.paused.is_some() && paused.is_none() && !row.retired;
         let next = JobRow {
             name: incoming.spec.name.clone(),
             revision: Revision(row.revision.0 + 1),
@@ -230,6 +247,8 @@ impl Apply<'_> {
             resume(self.book, row.clone(), old, Input::Resumed, boot);
         }
         self.write_definition(incoming, &next);
+        self.names.remove(&row.name);
+        self.names.insert(next.name.clone(), next.id);
         self.book.put_job(next.clone());
         if incoming.job.overlap == Overlap::Allow {
             self.book.release_all(next.id);
@@ -318,7 +337,7 @@ impl Apply<'_> {
     }
 
     fn triggers(&self, job: JobId) -> Vec<TriggerRow> {
-        self.book.triggers.values().filter(|t| t.job == job).cloned().collect()
+        self.triggers.get(&job).into_iter().flatten().map(|id| self.book.triggers[id].clone()).collect()
     }
 }
 

@@ -24,6 +24,12 @@ use std::sync::Arc;
 /// Nominal times that one trigger may dispose of in one transaction.
 pub const TICKS_MAX: usize = 10_000;
 
+/// Nominal times after which one cycle fires no further trigger: a downtime of many jobs is disposed of in several, so
+/// that none holds up the store.
+const TICKS_A_CYCLE: u64 = 1_000_000;
+/// So many nominal times that are skipped are as much work as one that becomes a run.
+const TICKS_A_RUN: u64 = 50;
+
 /// Bounded firings that one disposal may take: 14 days of a trigger that fires each 100 ms are 12 million.
 const DISPOSALS_MAX: usize = 10_000;
 
@@ -60,6 +66,8 @@ pub struct Book {
     triggers_changed: BTreeSet<TriggerId>,
     pub(crate) job_id_next: i64,
     pub(crate) trigger_id_next: i64,
+    /// Nominal times disposed of.
+    ticks: u64,
     decision: Decision,
     pub(crate) effects: Effects,
 }
@@ -84,6 +92,7 @@ impl Book {
             triggers_changed: BTreeSet::new(),
             job_id_next: snapshot.job_id_next,
             trigger_id_next: snapshot.trigger_id_next,
+            ticks: 0,
             decision: Decision::default(),
             effects: Effects::default(),
         }
@@ -125,6 +134,11 @@ impl Book {
             Ok(firing) => self.take_firing(&job, revision, row, firing),
             Err(_) => self.give_up(row),
         }
+    }
+
+    /// Whether as many nominal times have been disposed of as one cycle should.
+    pub fn is_full(&self) -> bool {
+        self.ticks >= TICKS_A_CYCLE
     }
 
     /// Disposes of all that fell due until now, however much that is.
@@ -186,6 +200,9 @@ impl Book {
             row.state = firing.state;
             self.put_trigger(row.clone());
         }
+        self.ticks += firing.skips.iter().map(|range| range.count).sum::<u64>();
+        // A run is a row, a skip is a part of one.
+        self.ticks += firing.occurrences.len() as u64 * TICKS_A_RUN;
         for range in firing.skips {
             self.skip(row.job, row.id, revision, range);
         }

@@ -224,7 +224,11 @@ impl Node {
         let (fired, effects, done) = self
             .write(ask, move |book, snapshot| {
                 settle(book, &ended);
+                // Those that are left are due still, and the next cycle begins at once.
                 for trigger in &snapshot.due {
+                    if book.is_full() {
+                        break;
+                    }
                     match book.is_live(*trigger) {
                         true => book.fire(*trigger, &Input::Tick),
                         // Resuming its job brings it back.

@@ -369,6 +369,11 @@ impl Model {
             self.take_starts();
             self.cover();
         }
+        while let Some((_, run)) = self.running.pop_first() {
+            self.world.end_run(&run, 0);
+            self.take_starts();
+        }
+        self.cover();
     }
 
     /// The seconds that a trigger must account for.

@@ -163,3 +163,16 @@ fn a_retry_by_hand_is_for_the_time_of_the_run_it_repeats() {
     let again = world.run(again);
     assert_eq!((again.nominal, again.due), (failed.nominal, world.now()));
 }
+
+#[test]
+fn a_job_that_comes_back_under_another_name_does_not_rest_because_it_once_did() {
+    let mut world = World::new();
+    let other = "{name: other, schedule: '0 0 1 1 *', run: ['true']}";
+    let job = |text| format!("jobs: [{text}, {other}]");
+    world.apply(&job("{name: a, schedule: '* * * * *', run: ['true']}"));
+    block_on(world.engine.pause("a", "maintenance")).expect("pauses");
+    world.apply(&format!("jobs: [{other}]"));
+    world.apply(&job("{name: b, schedule: '* * * * *', run: ['true'], renamedFrom: a}"));
+    world.live(60);
+    assert_eq!(world.hands.started.len(), 1);
+}

@@ -68,7 +68,10 @@ impl World {
     }
 
     pub fn with_slots(slots: usize) -> Self {
-        let store = Store::memory();
+        Self::over(Store::memory(), slots)
+    }
+
+    pub fn over(store: Store, slots: usize) -> Self {
         let clock = Clock::manual(START);
         let (engine, node) = start(&store, &clock, 1, slots);
         Self { store, clock, engine, node, hands: Hands::default(), nodes: 1, slots }
@@ -117,6 +120,12 @@ impl World {
     }
 
     pub fn end_run(&mut self, run: &Run, code: i32) {
+        self.note_end(run, code);
+        self.cycle();
+    }
+
+    /// Tells the node of an end.
+    pub fn note_end(&mut self, run: &Run, code: i32) {
         let now = self.now().as_micros();
         self.node.ended(&Ended {
             attempt: executor::attempt_id(run),
@@ -129,7 +138,6 @@ impl World {
             told: None,
             spawn_error: None,
         });
-        self.cycle();
     }
 
     /// Leases what is queued in the node's name, as a commit does whose answer the node never saw.
