@@ -10,7 +10,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask tidy             the style test: sizes, names, error pages, links, architecture
 cargo xtask tidy --ratchet   the same, and lowers the limits in xtask/ratchet.txt to what is there now
-cargo xtask oracles [COUNT [SEED]]   `punctual next` against Python's croniter and cronsim";
+cargo xtask oracles [COUNT [SEED]]   `punctual next` against croniter, cronsim and croner
+cargo xtask bench-time                the next firing, in nanoseconds, beside croner and cron";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         ["tidy"] => tidy::run(&root(), tidy::Ratchet::Keep),
         ["tidy", "--ratchet"] => tidy::run(&root(), tidy::Ratchet::Lower),
+        ["bench-time"] => oracles::bench(&root()),
         ["oracles"] => oracles::run(&root(), "3000", "1"),
         ["oracles", count] => oracles::run(&root(), count, "1"),
         ["oracles", count, seed] => oracles::run(&root(), count, seed),

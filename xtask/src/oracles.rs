@@ -1,5 +1,5 @@
 //! `cargo xtask oracles`: thousands of generated rules, answered by `punctual next --stdin` and by Python's croniter
-//! and cronsim. The three are compared by `xtask/oracles/oracle.py`.
+//! and cronsim (`xtask/oracles/oracle.py`), and compared with croner (`xtask/oracles/peers`).
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -34,7 +34,30 @@ fn compare(root: &Path, count: &str, seed: &str) -> Result<(), String> {
         Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "punctual"]).current_dir(root),
     )?;
     let script = root.join("xtask/oracles/oracle.py");
-    command(Command::new(&python).arg(script).arg(target.join("debug/punctual")).args([count, seed]))
+    command(Command::new(&python).arg(script).arg(target.join("debug/punctual")).args([count, seed]))?;
+    command(peers(root, "dev").args(["differential", count, seed]))
+}
+
+/// Measures the next firing and parsing beside other crates, on this machine.
+pub fn bench(root: &Path) -> ExitCode {
+    match command(peers(root, "release").arg("bench")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The package of other implementations, which is not part of the workspace.
+fn peers(root: &Path, profile: &str) -> Command {
+    let manifest = root.join("xtask/oracles/peers/Cargo.toml");
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["run", "--quiet", "--profile", profile, "--manifest-path"]).arg(manifest);
+    command.arg("--target-dir").arg(target.join("peers")).arg("--");
+    command
 }
 
 fn command(command: &mut Command) -> Result<(), String> {

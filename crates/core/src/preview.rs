@@ -119,10 +119,10 @@ fn mark(cron: &CronSchedule, at: Timestamp) -> What {
     let index = cron.zone.span_index(secs);
     let local = cron.zone.local(at);
     if let Some(change) = cron.zone.change_before(index) {
-        if change.jump() > 0 && change.at == secs {
-            if let Some(wall) = cron.made_up(change) {
-                return What::FiresAfterGap { wall };
-            }
+        if change.at == secs
+            && let Some(wall) = cron.made_up(change)
+        {
+            return What::FiresAfterGap { wall };
         }
         if change.jump() < 0 && local < change.local().1 {
             return What::FiresSecondTime;

@@ -164,7 +164,7 @@ impl CronSchedule {
 
     /// The first local second in a gap that the rule's firing at the gap's end makes up for, if it does.
     pub fn made_up(&self, gap: Change) -> Option<i64> {
-        if self.makes_up_for_gaps() && counts(&gap) { self.swallowed(gap) } else { None }
+        if gap.jump() > 0 && counts(&gap) && self.makes_up_for_gaps() { self.swallowed(gap) } else { None }
     }
 
     /// The first UTC second at or after `from`.
@@ -178,13 +178,13 @@ impl CronSchedule {
             let end = spans.get(index + 1).map_or(NEVER, |next| next.start);
             let mut lo = from + offset;
             if let Some(change) = self.zone.change_before(index).filter(counts) {
-                let (gap_from, gap_to) = change.local();
-                if change.jump() > 0 {
-                    if makes_up && from == change.at && search.at_or_after(gap_from) < gap_to {
-                        return Some(change.at);
-                    }
-                } else if rounds == Rounds::First {
-                    lo = lo.max(gap_to);
+                let (local_from, local_to) = change.local();
+                let is_gap = change.jump() > 0;
+                if is_gap && makes_up && from == change.at && search.at_or_after(local_from) < local_to {
+                    return Some(change.at);
+                }
+                if !is_gap && rounds == Rounds::First {
+                    lo = lo.max(local_to);
                 }
             }
             let hi = self.last_local(index, end, rounds);
@@ -202,7 +202,7 @@ impl CronSchedule {
     /// The last UTC second at or before `to`.
     fn prev_secs(&self, to: i64) -> Option<i64> {
         let spans = self.zone.spans();
-        let (rounds, makes_up) = (self.rounds(), self.makes_up_for_gaps());
+        let rounds = self.rounds();
         let mut to = to;
         for index in (0..=self.zone.span_index(to)).rev() {
             let Span { start, offset } = spans[index];
@@ -224,12 +224,9 @@ impl CronSchedule {
                 return Some(found - offset);
             }
             if let Some(change) = change
-                && makes_up
-                && change.jump() > 0
+                && self.made_up(change).is_some()
             {
-                if self.swallowed(change).is_some() {
-                    return Some(change.at);
-                }
+                return Some(change.at);
             }
             to = start.checked_sub(1)?;
         }

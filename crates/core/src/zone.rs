@@ -263,9 +263,10 @@ impl ZoneTable {
         if let Some(zone) = self.built.read().expect("no writer panics").get(name) {
             return Ok(zone.clone());
         }
-        let zone = Arc::new(self.build(name)?);
+        let zone = self.build(name)?;
+        // Kept under its own name only: a name has thousands of spellings in upper and lower case.
         let mut built = self.built.write().expect("no writer panics");
-        Ok(built.entry(name.to_owned()).or_insert(zone).clone())
+        Ok(built.entry(zone.name().to_owned()).or_insert_with(|| Arc::new(zone)).clone())
     }
 
     fn build(&self, name: &str) -> Result<Zone, ZoneError> {

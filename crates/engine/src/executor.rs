@@ -14,6 +14,7 @@ use punctual_core::time::Timestamp;
 use punctual_core::trigger::{TimeRule, When};
 use punctual_core::zone::Zone;
 use serde_json::{Map, Value};
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +83,8 @@ pub fn start(
     let working_directory = match (&process.working_directory, &process.run_as) {
         (Some(directory), _) => Some(directory.clone()),
         (None, Some(_)) => None,
-        (None, None) => Some(account.home.clone()),
+        // Without it the job starts at the root, as it does under `runAs` and under cron.
+        (None, None) => Some(account.home.clone()).filter(|home| Path::new(home).is_dir()),
     };
     Ok(Start {
         attempt: attempt_id(run),

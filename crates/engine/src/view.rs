@@ -101,38 +101,14 @@ impl Engine {
     pub async fn jobs(&self) -> Result<Vec<JobView>, EngineError> {
         let (rows, triggers) = self.store().jobs().await?;
         let rows: Vec<JobRow> = rows.into_iter().filter(|r| !r.retired).collect();
-        let wanted: Vec<_> = rows.iter().map(|r| (r.id, r.revision)).collect();
-        let mut specs: BTreeMap<JobId, RevisionRow> =
-            self.store().definitions(&wanted).await?.into_iter().map(|d| (d.job, d)).collect();
-        let counts: BTreeMap<JobId, (u64, u64)> = self
-            .store()
-            .unfinished_counts()
-            .await?
-            .into_iter()
-            .map(|c| (c.job, (c.queued + c.leased, c.held)))
-            .collect();
-        let mut last = self.last_runs().await?;
-        let mut views = Vec::new();
-        for row in rows {
-            let Some(definition) = specs.remove(&row.id) else { continue };
-            let spec = Arc::new(read_spec(&definition)?);
-            let mine: Vec<_> = triggers.iter().filter(|t| t.job == row.id && t.live).cloned().collect();
-            let next = mine.iter().filter_map(|t| t.state.next_at).min();
-            let (active, held) = counts.get(&row.id).copied().unwrap_or_default();
-            views.push(JobView { last: last.remove(&row.id), row, spec, triggers: mine, next, active, held });
-        }
-        views.sort_by(|a, b| a.row.name.cmp(&b.row.name));
-        Ok(views)
-    }
-
-    /// The newest finished run of each job, as far back as the newest 10,000 go.
-    async fn last_runs(&self) -> Result<BTreeMap<JobId, Run>, EngineError> {
         let newest = self.store().runs(RunFilter { limit: 10_000, ..RunFilter::default() }).await?;
         let mut last: BTreeMap<JobId, Run> = BTreeMap::new();
-        for run in newest.into_iter().filter(Run::is_finished) {
+        for run in newest {
             last.entry(run.job).or_insert(run);
         }
-        Ok(last)
+        let mut views = self.views(rows, &triggers, last).await?;
+        views.sort_by(|a, b| a.row.name.cmp(&b.row.name));
+        Ok(views)
     }
 
     /// The job of that name.
@@ -140,10 +116,39 @@ impl Engine {
     /// # Errors
     /// There is none, or the store cannot be read.
     pub async fn job(&self, name: &str) -> Result<JobView, EngineError> {
-        match self.jobs().await?.into_iter().find(|j| j.row.name == name) {
-            Some(view) => Ok(view),
-            None => Err(EngineError::NoJob { name: name.to_owned(), nearest: self.nearest(name).await? }),
+        let (rows, triggers) = self.store().jobs().await?;
+        let Some(row) = rows.into_iter().find(|r| r.name == name && !r.retired) else {
+            return Err(EngineError::NoJob { name: name.to_owned(), nearest: self.nearest(name).await? });
+        };
+        let filter = RunFilter { job: Some(row.id), limit: 1, ..RunFilter::default() };
+        let last = self.store().runs(filter).await?.into_iter().map(|run| (run.job, run)).collect();
+        let view = self.views(vec![row], &triggers, last).await?.pop();
+        view.ok_or_else(|| EngineError::NoJob { name: name.to_owned(), nearest: None })
+    }
+
+    /// Jobs with their definitions and counts; `last` holds the newest finished run of each.
+    async fn views(
+        &self,
+        rows: Vec<JobRow>,
+        triggers: &[TriggerRow],
+        mut last: BTreeMap<JobId, Run>,
+    ) -> Result<Vec<JobView>, EngineError> {
+        let wanted: Vec<_> = rows.iter().map(|r| (r.id, r.revision)).collect();
+        let mut definitions: BTreeMap<JobId, RevisionRow> =
+            self.store().definitions(&wanted).await?.into_iter().map(|d| (d.job, d)).collect();
+        let counts = self.store().unfinished_counts().await?;
+        let counts: BTreeMap<JobId, (u64, u64)> =
+            counts.into_iter().map(|c| (c.job, (c.queued + c.leased, c.held))).collect();
+        let mut views = Vec::new();
+        for row in rows {
+            let Some(definition) = definitions.remove(&row.id) else { continue };
+            let spec = Arc::new(read_spec(&definition)?);
+            let mine: Vec<_> = triggers.iter().filter(|t| t.job == row.id && t.live).cloned().collect();
+            let next = mine.iter().filter_map(|t| t.state.next_at).min();
+            let (active, held) = counts.get(&row.id).copied().unwrap_or_default();
+            views.push(JobView { last: last.remove(&row.id), row, spec, triggers: mine, next, active, held });
         }
+        Ok(views)
     }
 
     /// The revisions of a job's definition, oldest first.

@@ -91,10 +91,13 @@ impl Engine {
             view.spec.triggers.iter().map(|t| format!("trigger {}: {}", t.identity(), rule_text(&t.rule))),
         );
         if view.row.failures > 0 {
-            why.facts.push(format!("its last {} runs ended badly", view.row.failures));
+            let runs =
+                if view.row.failures == 1 { "run".into() } else { format!("{} runs", view.row.failures) };
+            why.facts.push(format!("its last {runs} ended badly"));
         }
         if let Some(last) = &view.last {
             why.facts.push(format!("its last run {} {}", last.id, told(last)));
+            why.facts.extend(last.attempts.iter().map(attempt_line));
         }
         Ok(why)
     }
@@ -236,7 +239,10 @@ fn told(run: &Run) -> String {
     let because = reason.map(|r| format!(" ({})", r.as_str())).unwrap_or_default();
     match verdict {
         Verdict::Success => format!("succeeded at {at}"),
-        Verdict::Failed => format!("failed at {at} after {} attempts", run.attempts.len()),
+        Verdict::Failed if run.attempts.len() > 1 => {
+            format!("failed at {at}, after {} attempts", run.attempts.len())
+        }
+        Verdict::Failed => format!("failed at {at}"),
         Verdict::Timeout => format!("ran out of time at {at}"),
         Verdict::Cancelled => format!("was cancelled at {at}"),
         Verdict::Lost => format!("was lost with its daemon, found at {at}"),

@@ -56,8 +56,11 @@ enum State {
     Escape,
     /// After ESC [; what came since.
     Csi(String),
-    /// In a string that ends with BEL or ESC \; whether ESC was just seen.
-    Text7(bool),
+    /// In a string for the terminal (a title, the clipboard), which ends with BEL or ESC \.
+    Command {
+        /// Whether ESC was just seen.
+        escaped: bool,
+    },
 }
 
 /// Longer parameters are no colours.
@@ -99,12 +102,14 @@ impl Cleaner {
     fn step(&mut self, c: char, clean: &mut String) {
         let state = std::mem::take(&mut self.state);
         self.state = match (state, c) {
-            (State::Text7(true), '\\') | (State::Text7(_), '\x07' | '\u{9c}') => State::Text,
-            (State::Text7(_), c) => State::Text7(c == '\x1b'),
+            (State::Command { escaped: true }, '\\') | (State::Command { .. }, '\x07' | '\u{9c}') => {
+                State::Text
+            }
+            (State::Command { .. }, c) => State::Command { escaped: c == '\x1b' },
             (_, '\x1b') => State::Escape,
             (State::Escape, '[') | (State::Text, '\u{9b}') => State::Csi(String::new()),
-            (State::Escape, ']' | 'P' | 'X' | '^' | '_') => State::Text7(false),
-            (State::Text, '\u{90}' | '\u{98}' | '\u{9d}'..='\u{9f}') => State::Text7(false),
+            (State::Escape, ']' | 'P' | 'X' | '^' | '_') => State::Command { escaped: false },
+            (State::Text, '\u{90}' | '\u{98}' | '\u{9d}'..='\u{9f}') => State::Command { escaped: false },
             // Intermediate characters: the sequence goes on.
             (State::Escape, ' '..='/') => State::Escape,
             (State::Escape, _) => State::Text,

@@ -64,6 +64,7 @@ const RULES: [Rule; 12] = [
     Rule::new("replaced", 2, "30 0", "overlap: cancel-running, grace: 1s"),
 ];
 
+// proves I-1, I-2, I-3, I-5, I-6, I-8, I-9, I-10, I-11, I-13, I-14 and I-15
 #[test]
 fn nothing_is_lost_or_doubled_whatever_is_killed() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));

@@ -9,12 +9,16 @@
 //! Every answer carries the engine's clock in the header [`NOW_HEADER`], so that clients need none of their own.
 
 pub mod dto;
-pub mod error;
+mod error;
 pub mod listen;
 pub mod moment;
 mod request;
 pub mod router;
 mod routes;
+#[cfg(test)]
+#[path = "../tests/support/seed.rs"]
+#[allow(dead_code, reason = "each test takes what it needs")]
+mod seed;
 
 pub use listen::serve_unix;
 pub use router::router;

@@ -67,3 +67,23 @@ async fn no_method(uri: Uri) -> ApiError {
     let message = format!("{:?} does not answer to this method", uri.path());
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, NO_PATH, message).hint("GET reads, POST changes")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed;
+    use axum::body::Body;
+    use tower::ServiceExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_is_answered_so() {
+        let scratch = seed::Scratch::new("router-slow");
+        let slow = Router::new()
+            .route("/", get(std::future::pending::<()>))
+            .layer(from_fn_with_state(seed::empty(&scratch), bounded_and_stamped));
+        let request = Request::get("/").body(Body::empty()).expect("a request");
+        let response = slow.oneshot(request).await.expect("never fails");
+        assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(response.headers()[NOW_HEADER], seed::after(-3600).to_string());
+    }
+}

@@ -173,9 +173,8 @@ fn range(part: Piece<'_>, base: Piece<'_>, step: Option<u32>, context: Context) 
                 hint,
             ));
         }
-        // Quartz has no number for the Sunday after Saturday.
-        let to =
-            if kind == Kind::DayOfWeek && context.dialect == Dialect::Quartz { 6 } else { kind.bounds().1 };
+        // An open range of days ends on Saturday, the last of the names.
+        let (from, to) = if kind == Kind::DayOfWeek { (from % 7, 6) } else { (from, kind.bounds().1) };
         return Ok(Item::Range { from, to, step, open: true });
     };
     let (from, mut to) = (value(first, context)?, value(last, context)?);

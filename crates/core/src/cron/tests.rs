@@ -165,7 +165,7 @@ fn quartz_counts_its_days_from_sunday_and_wants_a_question_mark() {
         ("0 0 12 1W * ? *", "0 12 1W * *"),
     ];
     for (text, expected) in standard_of {
-        assert_eq!(quartz(text).to_standard().replace("0-59/5", "0-59/5"), expected, "{text}");
+        assert_eq!(quartz(text).to_standard(), expected, "{text}");
         let (a, b) = (quartz(text), standard(expected));
         assert_eq!(
             (a.rule().seconds, &a.rule().days, a.rule().hours),
@@ -195,7 +195,7 @@ fn special_days_fall_where_they_should() {
         ("0 0 * * FRI-SUN", "2026-11-23 00:00", "2026-11-27"),
         ("0 0 * * SAT-0", "2026-11-23 00:00", "2026-11-28"),
         ("0 0 * * 7", "2026-11-23 00:00", "2026-11-29"),
-        ("0 0 * * 5/2", "2026-11-28 00:00", "2026-11-29"),
+        ("0 0 * * 5/2", "2026-11-28 00:00", "2026-12-04"),
         ("0 0 31 * *", "2026-11-01 00:00", "2026-12-31"),
         ("0 0 0 1 1 * 2199", "2026-01-01 00:00", "2199-01-01"),
     ];

@@ -115,3 +115,79 @@ fn an_interval_stays_on_its_grid() {
     let unanchored = Every { anchor: None, ..every };
     assert_eq!(unanchored.next_after(cursor), None);
 }
+
+mod anywhere {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ZONES: [&str; 9] = [
+        "UTC",
+        "Europe/Berlin",
+        "America/Santiago",
+        "Australia/Lord_Howe",
+        "Asia/Beirut",
+        "Europe/Dublin",
+        "Antarctica/Troll",
+        "Africa/Monrovia",
+        "Pacific/Kwajalein",
+    ];
+
+    fn any_rule() -> impl Strategy<Value = String> {
+        let minute = prop_oneof![Just("*"), Just("*/7"), Just("30"), Just("0,15"), Just("5-50/9")];
+        let hour = prop_oneof![Just("*"), Just("*/3"), Just("2"), Just("0"), Just("1-4"), Just("23")];
+        let day =
+            prop_oneof![Just("*"), Just("L"), Just("15W"), Just("1-7"), Just("29"), Just("L-2"), Just("LW")];
+        let month = prop_oneof![Just("*"), Just("2"), Just("3,10"), Just("*/5")];
+        let weekday = prop_oneof![Just("*"), Just("0"), Just("+1-5"), Just("5#5"), Just("SUN#L"), Just("+7")];
+        (minute, hour, day, month, weekday).prop_map(|(minute, hour, day, month, weekday)| {
+            format!("{minute} {hour} {day} {month} {weekday}")
+        })
+    }
+
+    fn any_policy() -> impl Strategy<Value = DstPolicy> {
+        prop_oneof![
+            Just(DstPolicy::Debian),
+            Just(DstPolicy::Skip),
+            Just(DstPolicy::First),
+            Just(DstPolicy::Last),
+            Just(DstPolicy::Both)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn there_is_one_timetable_wherever_one_starts(
+            rule in any_rule(),
+            zone in 0..ZONES.len(),
+            dst in any_policy(),
+            from in -100_000_000_i64..7_300_000_000,
+            jumps in proptest::collection::vec(1_i64..3_000_000_000_000, 1..20),
+        ) {
+            let schedule = zoned(&rule, ZONES[zone], dst);
+            let from = Timestamp::from_secs(from);
+            let Some(first) = schedule.next_after(from) else {
+                prop_assert_eq!(schedule.next_after(Timestamp::SEARCH_END), None);
+                return Ok(());
+            };
+            prop_assert!(first > from);
+            prop_assert_eq!(schedule.matches(first), Ok(()));
+            // Nothing lies between: every start in between finds the same, and none of them matches.
+            let span = first.as_micros() - from.as_micros();
+            for jump in jumps {
+                let between = Timestamp::from_micros(from.as_micros() + jump % span);
+                prop_assert_eq!(schedule.next_after(between), Some(first));
+                prop_assert!(between == from || schedule.matches(between).is_err());
+            }
+            let just_after = Timestamp::from_micros(first.as_micros() + 1);
+            prop_assert_eq!(schedule.prev_before(just_after), Some(first));
+            prop_assert!(schedule.prev_before(first).is_none_or(|prev| prev <= from && schedule.next_after(prev) == Some(first)));
+        }
+
+        #[test]
+        fn extremes_of_time_have_an_answer(micros in any::<i64>(), rule in any_rule()) {
+            let schedule = zoned(&rule, "Europe/Berlin", DstPolicy::Debian);
+            let at = Timestamp::from_micros(micros);
+            let _ = (schedule.next_after(at), schedule.prev_before(at), schedule.matches(at));
+        }
+    }
+}

@@ -1,10 +1,10 @@
 //! `punctual explain`: a cron expression or an error code in words.
 
 use crate::commands::codes;
-use crate::commands::next::{BAD_INSTANT, DialectName, DstName};
+use crate::commands::next::{BAD_INSTANT, DialectName, DstName, pointed};
 use crate::failure::{NO, NOT_FOUND, OK, print, remark};
-use punctual_core::cron::{self, CronError, Language, Parsed};
-use punctual_core::error::{Code, Diagnostic, Origin};
+use punctual_core::cron::{self, Language, Parsed};
+use punctual_core::error::{Code, Diagnostic};
 use punctual_core::schedule::{CronSchedule, DstPolicy};
 use punctual_core::time::Timestamp;
 use punctual_core::zone::ZoneTable;
@@ -129,12 +129,6 @@ fn explain(args: &Args, zones: &ZoneTable) -> Result<(String, u8), Diagnostic> {
         }
     }
     Ok((lines.join("\n") + "\n", exit))
-}
-
-fn pointed(error: &CronError, text: &str) -> Diagnostic {
-    let origin =
-        Origin { file: "<argument>".to_owned(), line: 1, column: 1, width: 1, snippet: text.to_owned() };
-    error.diagnostic(Some(origin))
 }
 
 /// What the rule does when the clock changes, in a zone where it does.

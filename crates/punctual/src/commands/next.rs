@@ -159,15 +159,17 @@ pub fn run(args: Args) -> ExitCode {
 /// Why there is no answer.
 #[derive(Debug)]
 enum Refusal {
-    /// The input is wrong; `offset` is where in the expression, in characters from 0.
-    Input { diagnostic: Diagnostic, offset: Option<usize> },
+    /// The expression is wrong.
+    Expression(CronError, String),
+    /// Something else in the input is.
+    Input(Diagnostic),
     /// The job could not be asked for.
     Job(Failure),
 }
 
 impl From<Diagnostic> for Refusal {
     fn from(diagnostic: Diagnostic) -> Self {
-        Self::Input { diagnostic, offset: None }
+        Self::Input(diagnostic)
     }
 }
 
@@ -187,41 +189,51 @@ impl From<SearchLimit> for Refusal {
 }
 
 impl Refusal {
-    fn cron(error: &CronError, text: &str) -> Self {
-        let at =
-            Origin { file: "<argument>".to_owned(), line: 1, column: 1, width: 1, snippet: text.to_owned() };
-        Self::Input { diagnostic: error.diagnostic(Some(at)), offset: Some(error.offset) }
+    fn cron(error: CronError, text: &str) -> Self {
+        Self::Expression(error, text.to_owned())
     }
 
     /// Tells it on standard error and gives the exit code.
     fn tell(self, format: Format) -> ExitCode {
         match (self, format) {
             (Self::Job(failure), _) => return finish(format, Err(failure)),
-            (Self::Input { diagnostic, .. }, Format::Table) => remark(diagnostic.to_string()),
+            (Self::Expression(error, text), Format::Table) => remark(pointed(&error, &text).to_string()),
+            (Self::Input(diagnostic), Format::Table) => remark(diagnostic.to_string()),
             (refusal, Format::Json) => remark(refusal.to_json().to_string()),
         }
         ExitCode::from(NO)
     }
 
-    /// `{"error": {"code", "message", "offset"?, "hint"?}}`
+    /// `{"error": {"code", "message", "hint"?}}`, for an expression with `offset`, `width`, and `field` and `allowed`
+    /// where it is about one field.
     fn to_json(&self) -> serde_json::Value {
-        let (code, message, hint, offset) = match self {
-            Self::Input { diagnostic, offset } => {
-                (diagnostic.code.0, &diagnostic.message, &diagnostic.hint, *offset)
-            }
-            Self::Job(failure) => {
-                (failure.error.code.as_str(), &failure.error.message, &failure.error.hint, None)
-            }
+        let (code, message, hint) = match self {
+            Self::Expression(error, _) => (error.code.0, &error.message, &error.hint),
+            Self::Input(diagnostic) => (diagnostic.code.0, &diagnostic.message, &diagnostic.hint),
+            Self::Job(failure) => (failure.error.code.as_str(), &failure.error.message, &failure.error.hint),
         };
-        let mut error = json!({"code": code, "message": message});
-        if let Some(offset) = offset {
-            error["offset"] = json!(offset);
+        let mut body = json!({"code": code, "message": message});
+        if let Self::Expression(error, _) = self {
+            body["offset"] = json!(error.offset);
+            body["width"] = json!(error.width);
+            for (key, value) in [("field", error.field), ("allowed", error.allowed)] {
+                if let Some(value) = value {
+                    body[key] = json!(value);
+                }
+            }
         }
         if let Some(hint) = hint {
-            error["hint"] = json!(hint);
+            body["hint"] = json!(hint);
         }
-        json!({"error": error})
+        json!({"error": body})
     }
+}
+
+/// A fault of an expression, pointing into it.
+pub(crate) fn pointed(error: &CronError, text: &str) -> Diagnostic {
+    // A megabyte of anything is not shown again.
+    let snippet: String = text.chars().take(200).collect();
+    error.diagnostic(Some(Origin { file: "<argument>".to_owned(), line: 1, column: 1, width: 1, snippet }))
 }
 
 fn of_expression(args: &Args, expression: &str, zones: &ZoneTable) -> Result<(), Refusal> {
@@ -230,7 +242,7 @@ fn of_expression(args: &Args, expression: &str, zones: &ZoneTable) -> Result<(),
     let zone = zones.zone(&args.tz).map_err(|error| Refusal::from(error.diagnostic()))?;
     let (dialect, dst) = (args.dialect.dialect(), args.dst.policy());
     let rule = schedule(expression, dialect, dst, &zone, from, args.for_job.as_deref())
-        .map_err(|error| Refusal::cron(&error, expression))?;
+        .map_err(|error| Refusal::cron(error, expression))?;
     let entries = rule.as_ref().map_or(Ok(Vec::new()), |schedule| preview(schedule, None, from, count))?;
     if args.format == Format::Json {
         let fires = entries.iter().filter(|entry| entry.what.fires());

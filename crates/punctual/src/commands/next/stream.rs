@@ -185,7 +185,7 @@ impl Answers {
         let zone = zone.map_err(|error| Refusal::from(error.diagnostic()))?;
         let (dialect, dst) = (request.dialect.dialect(), request.dst.policy());
         schedule(&request.expr, dialect, dst, &zone, from, request.job.as_deref())
-            .map_err(|error| Refusal::cron(&error, &request.expr))
+            .map_err(|error| Refusal::cron(error, &request.expr))
     }
 }
 
