@@ -375,11 +375,11 @@ impl Executor for Hands {
         self.observer.finished(job, run);
         let RunState::Finished { verdict, .. } = run.state else { return };
         let badly = matches!(verdict, Verdict::Failed | Verdict::Timeout | Verdict::Lost | Verdict::Expired);
-        if let (true, Action::Run(process)) = (badly, &job.on_failure) {
-            if let Err(error) = self.notify(job, process, run) {
-                self.observer
-                    .remark(&format!("the notification of run {} could not be started: {error}", run.id));
-            }
+        if let (true, Action::Run(process)) = (badly, &job.on_failure)
+            && let Err(error) = self.notify(job, process, run)
+        {
+            self.observer
+                .remark(&format!("the notification of run {} could not be started: {error}", run.id));
         }
     }
 }
