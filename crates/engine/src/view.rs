@@ -367,7 +367,7 @@ fn read_spec(row: &RevisionRow) -> Result<JobSpec, EngineError> {
         EngineError::Store(punctual_store::StoreError::Corrupt(format!("{at}: {why}")))
     };
     let json = serde_json::from_str(&row.definition).map_err(|e| corrupt(e.to_string()))?;
-    JobSpec::from_json(&json).map_err(|e| corrupt(e))
+    JobSpec::from_json(&json).map_err(corrupt)
 }
 
 /// A trigger's rule, as it is written.

@@ -13,8 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use support::{START, World};
 
-/// Rules a job may have, each with an oracle of its own: whether an instant (seconds since the epoch) is one of it.
-const RULES: [(&str, fn(i64) -> bool); 4] = [
+/// A rule in YAML, and whether an instant (seconds since the epoch) is one of it.
+type Rule = (&'static str, fn(i64) -> bool);
+
+/// Rules a job may have, each with an oracle of its own.
+const RULES: [Rule; 4] = [
     ("cron: '* * * * *'", |s| s % 60 == 0),
     ("cron: '*/7 * * * *'", |s| s % 60 == 0 && (s / 60 % 60) % 7 == 0),
     ("cron: '30 * * * * *'", |s| s % 60 == 30),
