@@ -71,8 +71,6 @@ pub struct Daemon {
     hands: Hands,
     lock: Lock,
     timer: Timer,
-    /// Whether it has been told to end, and its supervisor with it.
-    ending: bool,
 }
 
 /// The daemon's executor: the supervisor and what surrounds it.
@@ -129,7 +127,7 @@ impl Daemon {
         let facts = DaemonFacts { node: id.to_string(), shadow: options.shadow, owner: options.owner };
         engine.set_daemon(facts);
         let timer = Timer::new().map_err(|e| e.to_string())?;
-        Ok(Self { engine, node, hands, lock, timer, ending: false })
+        Ok(Self { engine, node, hands, lock, timer })
     }
 
     /// Turns the cycle until it is told to end, then ends the jobs and records their ends.
@@ -201,7 +199,7 @@ impl Daemon {
                 Message::Wake => {}
                 Message::Report(Some(report)) if self.hands.notice_ended(&report) => {}
                 Message::Report(Some(report)) => self.node.report(&report),
-                Message::Report(None) => self.hands.supervisor_gone(self.ending),
+                Message::Report(None) => self.hands.supervisor_gone(),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
                 Message::Remark(text) => self.hands.observer.remark(&text),
                 Message::Shutdown => end = true,
@@ -234,7 +232,6 @@ impl Daemon {
     }
 
     fn shut_down(mut self) -> Result<(), String> {
-        self.ending = true;
         let limit = Monotonic::now().after(self.node.grace_max() + SHUTDOWN);
         if let Some(supervisor) = &self.hands.supervisor {
             supervisor.send(Request::Shutdown);
@@ -296,14 +293,12 @@ async fn leased_runs(engine: &Engine, me: NodeId) -> Result<Vec<String>, EngineE
 }
 
 impl Hands {
-    /// The supervisor's reports have ended.
-    fn supervisor_gone(&mut self, as_told: bool) {
+    /// The supervisor's reports have ended, which they do not before this daemon closes the socket.
+    fn supervisor_gone(&mut self) {
         if let Some(gone) = self.supervisor.take() {
             gone.wait();
             self.notices.clear();
-            if !as_told {
-                self.observer.remark("the supervisor ended; its attempts are killed and recorded as lost");
-            }
+            self.observer.remark("the supervisor ended; its attempts are killed and recorded as lost");
         }
     }
 

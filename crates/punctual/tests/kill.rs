@@ -18,7 +18,7 @@ use std::time::Duration;
 use support::{World, signal, until};
 
 /// Rounds in a test run; each is a blow and what it takes to recover.
-const ROUNDS: u64 = 8;
+const ROUNDS: u64 = 9;
 
 /// What the test does to the processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ enum Blow {
     KillDaemon,
     /// And leave it down for a while, so that several times are missed.
     LeaveDown,
+    /// And kill the next one while it starts, too.
+    KillAtStart,
     KillSupervisor,
     KillBothDaemonFirst,
     KillBothSupervisorFirst,
@@ -34,7 +36,7 @@ enum Blow {
     SuspendSupervisor,
 }
 
-const BLOWS: [Blow; 8] = [
+const BLOWS: [Blow; 9] = [
     Blow::LeaveDown,
     Blow::KillBothSupervisorFirst,
     Blow::KillSupervisor,
@@ -42,6 +44,7 @@ const BLOWS: [Blow; 8] = [
     Blow::SuspendDaemon,
     Blow::StopDaemon,
     Blow::SuspendSupervisor,
+    Blow::KillAtStart,
     Blow::KillDaemon,
 ];
 
@@ -79,9 +82,9 @@ fn nothing_is_lost_or_doubled_whatever_is_killed() {
         std::thread::sleep(Duration::from_millis(200 + random.below(2800)));
         seen.look(&world, round);
         let first_pass = usize::try_from(round).ok().and_then(|r| BLOWS.get(r));
-        let blow = first_pass.copied().unwrap_or_else(|| BLOWS[random.below(8) as usize]);
+        let blow = first_pass.copied().unwrap_or_else(|| BLOWS[random.below(9) as usize]);
         eprintln!("round {round}: {blow:?}");
-        strike(&mut world, blow);
+        strike(&mut world, blow, &mut random);
     }
     // Without further faults every cursor passes this instant.
     let settled_us = now_us();
@@ -143,11 +146,11 @@ fn definitions(world: &World) -> String {
     text
 }
 
-fn strike(world: &mut World, blow: Blow) {
+fn strike(world: &mut World, blow: Blow, random: &mut Random) {
     let (daemon, supervisors) = (world.daemon(), world.supervisors());
     let kill_supervisors = || supervisors.iter().for_each(|pid| signal(*pid, Signal::KILL));
     match blow {
-        Blow::KillDaemon | Blow::LeaveDown => signal(daemon, Signal::KILL),
+        Blow::KillDaemon | Blow::LeaveDown | Blow::KillAtStart => signal(daemon, Signal::KILL),
         Blow::KillSupervisor => kill_supervisors(),
         Blow::KillBothDaemonFirst => {
             signal(daemon, Signal::KILL);
@@ -171,6 +174,12 @@ fn strike(world: &mut World, blow: Blow) {
             world.wait();
             if blow == Blow::LeaveDown {
                 std::thread::sleep(Duration::from_millis(3200));
+            }
+            if blow == Blow::KillAtStart {
+                world.launch(&[], &[]);
+                std::thread::sleep(Duration::from_millis(random.below(300)));
+                signal(world.daemon(), Signal::KILL);
+                world.wait();
             }
             world.start();
         }

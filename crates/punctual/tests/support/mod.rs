@@ -45,14 +45,7 @@ impl World {
 
     /// Starts the daemon with further arguments and environment variables, and waits until it answers.
     pub fn start_with(&mut self, arguments: &[&str], environment: &[(&str, &str)]) {
-        assert!(self.daemon.is_none(), "the daemon runs");
-        let log = File::options().append(true).create(true).open(self.path("daemon.log")).expect("a log");
-        let mut command = Command::new(&self.program);
-        command.args(["serve", "--data"]).arg(self.path("data"));
-        command.arg("--definitions").arg(self.path("jobs.yaml")).args(arguments);
-        command.env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
-        command.stdout(log.try_clone().expect("a descriptor")).stderr(log);
-        self.daemon = Some(command.spawn().expect("the binary starts"));
+        self.launch(arguments, environment);
         let socket = self.path("data/punctual.sock");
         until("the daemon to answer", || {
             let daemon = self.daemon.as_mut().expect("it was just started");
@@ -62,6 +55,18 @@ impl World {
             }
             UnixStream::connect(&socket).ok()
         });
+    }
+
+    /// Starts the daemon and does not wait for it.
+    pub fn launch(&mut self, arguments: &[&str], environment: &[(&str, &str)]) {
+        assert!(self.daemon.is_none(), "the daemon runs");
+        let log = File::options().append(true).create(true).open(self.path("daemon.log")).expect("a log");
+        let mut command = Command::new(&self.program);
+        command.args(["serve", "--data"]).arg(self.path("data"));
+        command.arg("--definitions").arg(self.path("jobs.yaml")).args(arguments);
+        command.env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
+        command.stdout(log.try_clone().expect("a descriptor")).stderr(log);
+        self.daemon = Some(command.spawn().expect("the binary starts"));
     }
 
     /// The daemon's process.
