@@ -10,6 +10,7 @@ use punctual_engine::apply::{ApplyMode, ChangeKind, JobChange};
 use punctual_engine::block_on::block_on;
 use punctual_engine::clock::{Clock, Monotonic};
 use punctual_engine::data_dir::{DataDir, Lock, LockError};
+use punctual_engine::error::EngineError;
 use punctual_engine::inbox::Message;
 use punctual_engine::run_loop::{Daemon, Observer, Options};
 use punctual_engine::shared::Engine;
@@ -106,9 +107,12 @@ fn serve(args: &Args) -> Result<(), String> {
         .map_err(|e| error(e.code(), e.to_string()))?;
     let zones = punctual_engine::zones::open();
     let engine = Engine::new(store, zones, Clock::System, data);
+    let mut seen = Vec::new();
     let owner = match &args.definitions {
         Some(path) => {
             let owner = std::path::absolute(path).map_err(|e| e.to_string())?.to_string_lossy().into_owned();
+            // Taken first: what changes while it is loaded is a change.
+            seen = fingerprint(path);
             first_load(&engine, path, &owner)?;
             owner
         }
@@ -129,7 +133,7 @@ fn serve(args: &Args) -> Result<(), String> {
     let listening =
         punctual_server::listen::serve_unix(&engine.data().socket(), router).map_err(|e| e.to_string())?;
     if let Some(path) = args.definitions.clone() {
-        watch(engine.clone(), path, owner);
+        watch(engine.clone(), path, owner, seen);
     }
     announce(&engine, args);
     let result = daemon.run();
@@ -189,14 +193,31 @@ fn first_load(engine: &Engine, path: &Path, owner: &str) -> Result<(), String> {
     }
 }
 
-fn load(engine: &Engine, path: &Path, owner: &str) -> Result<Vec<JobChange>, String> {
-    let loaded = definitions::load(&[path.to_owned()], engine.zones()).map_err(|errors| join(&errors))?;
+/// Why definitions were not taken over.
+enum LoadError {
+    /// They have errors.
+    Definitions(String),
+    /// The store could not take them now.
+    Store(String),
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Definitions(text) | Self::Store(text)) = self;
+        f.write_str(text)
+    }
+}
+
+fn load(engine: &Engine, path: &Path, owner: &str) -> Result<Vec<JobChange>, LoadError> {
+    let loaded = definitions::load(&[path.to_owned()], engine.zones())
+        .map_err(|errors| LoadError::Definitions(join(&errors)))?;
     for warning in &loaded.warnings {
         say!("{warning}");
     }
     block_on(engine.apply(loaded.jobs, owner, ApplyMode::Apply, true)).map_err(|e| match e {
-        punctual_engine::error::EngineError::Definition(errors) => join(&errors),
-        e => error(e.code(), e.to_string()),
+        EngineError::Definition(errors) => LoadError::Definitions(join(&errors)),
+        e @ EngineError::Store(_) => LoadError::Store(error(e.code(), e.to_string())),
+        e => LoadError::Definitions(error(e.code(), e.to_string())),
     })
 }
 
@@ -211,9 +232,8 @@ fn report(changes: &[JobChange]) {
     }
 }
 
-/// Takes changed definitions over; bad ones are reported once and change nothing.
-fn watch(engine: Engine, path: PathBuf, owner: String) {
-    let mut seen = fingerprint(&path);
+/// Takes changed definitions over; bad ones are reported once and change nothing. `seen` is what was loaded.
+fn watch(engine: Engine, path: PathBuf, owner: String, mut seen: Fingerprint) {
     let work = move || {
         loop {
             std::thread::sleep(WATCH);
@@ -221,14 +241,21 @@ fn watch(engine: Engine, path: PathBuf, owner: String) {
             if now == seen {
                 continue;
             }
-            seen = now;
             match load(&engine, &path, &owner) {
                 Ok(changes) => report(&changes),
-                Err(error) => {
+                Err(LoadError::Store(error)) => {
+                    say!("{error}");
+                    say!(
+                        "punctual: the changed definitions could not be taken over yet; they are tried again"
+                    );
+                    continue;
+                }
+                Err(LoadError::Definitions(error)) => {
                     say!("{error}");
                     say!("punctual: the changed definitions have errors; the last good ones go on");
                 }
             }
+            seen = now;
         }
     };
     if let Err(error) = std::thread::Builder::new().name("definitions".into()).spawn(work) {
@@ -236,8 +263,11 @@ fn watch(engine: Engine, path: PathBuf, owner: String) {
     }
 }
 
-/// What changes when a file of `path` does: names, lengths and times of change.
-fn fingerprint(path: &Path) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)> {
+/// Names, lengths and times of change of files.
+type Fingerprint = Vec<(PathBuf, u64, Option<std::time::SystemTime>)>;
+
+/// What changes when a file of `path` does.
+fn fingerprint(path: &Path) -> Fingerprint {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<_> = entries
         .chain([path.to_owned()])
