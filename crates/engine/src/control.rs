@@ -22,6 +22,9 @@ use std::time::Duration;
 const KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// A boot trigger's key outlives every boot.
 const BOOTS_KEPT: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// A cursor further ahead of the clock than this is worth a word.
+const AHEAD: Duration = Duration::from_secs(300);
+
 /// What a submitted run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submitted {
@@ -252,6 +255,19 @@ impl Engine {
         }
         let (count, ..) = self.write(&mut ask, |book, snapshot| Ok(rearm(book, snapshot))).await?;
         Ok(count)
+    }
+
+    /// How many triggers in force have seen instants well ahead of the clock, and until when the last of them rests:
+    /// nothing is fired twice, so that a clock which was wrong for a time has silenced them.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn ahead(&self) -> Result<Option<(usize, Timestamp)>, EngineError> {
+        let limit = self.clock().now().saturating_add(AHEAD);
+        let (_, triggers) = self.store().jobs().await?;
+        let cursors = triggers.iter().filter(|t| t.live).map(|t| t.state.cursor).filter(|c| *c > limit);
+        let (count, until) = cursors.fold((0, limit), |(count, until), c| (count + 1, until.max(c)));
+        Ok((count > 0).then_some((count, until)))
     }
 
     async fn on_job<F>(&self, name: &str, work: F) -> Result<(), EngineError>

@@ -124,6 +124,13 @@ impl Daemon {
         if rearmed > 0 {
             hands.observer.remark(&format!("{rearmed} triggers had stopped, and fire again"));
         }
+        let ahead = block_on(engine.ahead()).map_err(|e| e.to_string())?;
+        if let Some((count, until)) = ahead {
+            hands.observer.remark(&format!(
+                "the clock is behind what {count} triggers have seen, and none of them fires again before {until}; was \
+                 it set back?"
+            ));
+        }
         let facts = DaemonFacts { node: id.to_string(), shadow: options.shadow, owner: options.owner };
         engine.set_daemon(facts);
         let timer = Timer::new().map_err(|e| e.to_string())?;

@@ -176,3 +176,15 @@ fn a_job_that_comes_back_under_another_name_does_not_rest_because_it_once_did() 
     world.live(60);
     assert_eq!(world.hands.started.len(), 1);
 }
+
+#[test]
+fn a_clock_that_was_set_back_far_is_told_with_the_end_of_the_silence() {
+    let mut world = World::new();
+    world.apply("job: {name: a, schedule: '* * * * *', run: ['true']}");
+    world.live(60);
+    assert_eq!(block_on(world.engine.ahead()).expect("reads"), None);
+    let seen = world.now();
+    let punctual_engine::clock::Clock::Manual(micros) = &world.clock else { panic!("a manual clock") };
+    micros.fetch_sub(3_600_000_000, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(block_on(world.engine.ahead()).expect("reads"), Some((1, seen)));
+}
