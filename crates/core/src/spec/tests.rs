@@ -622,3 +622,40 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn a_rule_that_its_calendar_never_allows_is_refused() {
+    let text = |trigger: &str| {
+        format!(
+            "calendars: {{work: {{weekdays: mon-fri}}, day: {{include: [2026-12-25]}}}}\n\
+             job: {{name: j, schedule: {{{trigger}}}}}"
+        )
+    };
+    let never = [
+        "cron: \"0 9 * * sat\", calendar: work",
+        "cron: \"0 9 * * mon-fri\", calendar: {name: work, mode: except}",
+        "cron: \"0 9 24 * *\", calendar: day",
+        "cron: \"0 9 * * *\", calendar: day, start: 2027-01-01T00:00:00Z",
+        "at: 2026-11-28T09:00:00Z, calendar: work",
+        "every: 7d, anchor: 2026-11-28T09:00:00Z, calendar: work",
+    ];
+    for trigger in never {
+        let found = errors(&text(trigger));
+        assert_eq!(found.len(), 1, "{trigger}: {}", render(&found));
+        assert_eq!(found[0].code.0, "TRG004", "{trigger}");
+        assert!(found[0].detail.as_ref().is_some_and(|why| why.contains("calendar")), "{trigger}");
+    }
+    let told = render(&errors(&text(never[0])));
+    assert!(told.contains("calendar \"work\" leaves out all its days"), "{told}");
+    assert!(told.contains("is a Saturday, not a day of calendar work"), "{told}");
+    let allowed = [
+        "cron: \"0 9 * * sat,mon\", calendar: work",
+        "cron: \"0 9 * * sat\", calendar: {name: work, mode: next-business-day}",
+        "cron: \"0 9 * * sat\", calendar: {name: work, mode: except}",
+        "cron: \"0 9 25 * *\", calendar: day",
+        "every: 1d, calendar: work",
+    ];
+    for trigger in allowed {
+        assert_eq!(jobs(&text(trigger)).len(), 1, "{trigger}");
+    }
+}
