@@ -659,3 +659,14 @@ fn a_rule_that_its_calendar_never_allows_is_refused() {
         assert_eq!(jobs(&text(trigger)).len(), 1, "{trigger}");
     }
 }
+
+#[test]
+fn all_faults_of_a_job_without_a_name_are_told() {
+    let found = errors(
+        "job:\n  nam: a\n  schedule: \"0 99 * * *\"\n  timeZone: Mars/Base\n  retries: 99\n  run: [true]\n",
+    );
+    let codes: Vec<&str> = found.iter().map(|d| d.code.0).collect();
+    for code in ["DEF005", "DEF007", "CRN003", "ZON001", "DEF008"] {
+        assert!(codes.contains(&code), "{code} in {codes:?}\n{}", render(&found));
+    }
+}

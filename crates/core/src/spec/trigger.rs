@@ -24,8 +24,6 @@ const NO_INSTANT: Code = Code("DEF022");
 const CRON_NOTE: Code = Code("DEF106");
 /// A rule that never fires; the page is shared with `punctual next`.
 const NEVER_FIRES: Code = Code("TRG004");
-/// A search that gave up; the page is shared with `punctual next`.
-const GAVE_UP: Code = Code("TRG005");
 /// An interval below this would only measure the machine.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
@@ -129,7 +127,7 @@ fn refuse_never_allowed(reader: &mut Reader<'_>, place: Place, trigger: &Trigger
             let message =
                 format!("whether calendar {name:?} leaves any day to schedule {what} was not found out");
             let hint = "see `punctual next --cron …` and the days of the calendar";
-            reader.report(place, Diagnostic::warning(GAVE_UP, message).hint(hint));
+            reader.report(place, Diagnostic::warning(SearchLimit::CODE, message).hint(hint));
         }
     }
 }
