@@ -79,7 +79,12 @@ impl JobSpec {
         })
     }
 
-    fn compile_trigger(&self, trigger: &TriggerSpec, zones: Zones<'_>) -> Result<Trigger, Diagnostic> {
+    /// One of its triggers as the decisions see it.
+    pub(super) fn compile_trigger(
+        &self,
+        trigger: &TriggerSpec,
+        zones: Zones<'_>,
+    ) -> Result<Trigger, Diagnostic> {
         let catch_up = CatchUp {
             policy: self.catch_up.policy,
             window: self.catch_up.window,
