@@ -4,6 +4,7 @@ mod crontab;
 mod modes;
 
 use crate::client::{Client, SOCKET_NAME};
+use crate::commands::serve::counted_jobs;
 use crate::data::Data;
 use crate::failure::{Failure, Format, NO, OK, finish, json, print};
 use crate::table::{Cell, Table, Tone};
@@ -137,8 +138,10 @@ fn daemon(status: &StatusDto) -> Finding {
             .hint("it is stuck, or its slots are full: `punctual runs`, and its log");
     }
     let what = format!(
-        "version {} serves {} jobs, {} of them paused (node {node})",
-        status.version, status.jobs, status.paused_jobs
+        "version {} serves {}, {} of them paused (node {node})",
+        status.version,
+        counted_jobs(status.jobs),
+        status.paused_jobs
     );
     if status.quarantined > 0 {
         let what =

@@ -33,7 +33,7 @@ macro_rules! say {
 }
 
 /// Served definitions no longer define any job.
-const EMPTIED: Code = Code("API021");
+const EMPTIED: Code = Code("API029");
 /// So often the definitions are looked at for changes.
 const WATCH: Duration = Duration::from_millis(500);
 /// So long a start waits for a data directory whose holder does not answer: the supervisor of a daemon that was
@@ -66,8 +66,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Mode::Pool)]
     mode: Mode,
     /// Attempts that run at once in mode `pool`
-    #[arg(long, default_value_t = 64, value_name = "N")]
-    slots: usize,
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    slots: u16,
 }
 
 /// How many attempts run at once.
@@ -123,7 +123,7 @@ fn serve(args: &Args) -> Result<(), String> {
     // Not its path, where an upgrade may have put another version by the time a supervisor is needed.
     let program = PathBuf::from("/proc/self/exe");
     let options = Options {
-        slots: if args.mode == Mode::Single { 1 } else { args.slots.max(1) },
+        slots: if args.mode == Mode::Single { 1 } else { usize::from(args.slots) },
         shadow: args.shadow,
         owner: owner.clone(),
         program,
@@ -187,8 +187,9 @@ fn first_load(engine: &Engine, path: &Path, owner: &str) -> Result<(), String> {
                 return Err(format!("nothing is served: {} has errors", path.display()));
             }
             say!(
-                "punctual: {} has errors; the {known} jobs of the last good configuration go on",
-                path.display()
+                "punctual: {} has errors; the last good configuration goes on ({})",
+                path.display(),
+                counted_jobs(known)
             );
             Ok(())
         }
@@ -337,9 +338,9 @@ fn announce(engine: &Engine, args: &Args) {
     let Ok(status) = block_on(engine.status()) else { return };
     let shadow = if args.shadow { " in shadow, starting nothing" } else { "" };
     say!(
-        "punctual {} serves {} jobs{shadow} from {} (zones {}, {})",
+        "punctual {} serves {}{shadow} from {} (zones {}, {})",
         status.version,
-        status.jobs,
+        counted_jobs(status.jobs),
         engine.data().root().display(),
         status.zones.0,
         status.zones.1,
@@ -350,9 +351,15 @@ fn announce(engine: &Engine, args: &Args) {
         let jobs = block_on(engine.jobs()).unwrap_or_default();
         let as_root = jobs.iter().filter(|j| runs_as_root(&j.spec)).count();
         if as_root > 0 {
-            say!("punctual: {as_root} jobs without runAs run as root; give them a runAs if they need not");
+            let jobs = counted_jobs(as_root);
+            say!("punctual: {jobs} without runAs will run as root; set a runAs wherever root is not needed");
         }
     }
+}
+
+/// `1 job`, `2 jobs`
+pub fn counted_jobs(count: usize) -> String {
+    format!("{count} job{}", if count == 1 { "" } else { "s" })
 }
 
 fn runs_as_root(spec: &punctual_core::spec::JobSpec) -> bool {
