@@ -80,6 +80,7 @@ pub(crate) fn read(
         time_zone: trigger::zone(reader, layers.get("timeZone")).unwrap_or_else(|| "UTC".to_owned()),
         dst: reader.choice(layers.get("dst")).unwrap_or_default(),
     };
+    spec.time_zone.clone_from(&zoning.time_zone);
     let upstreams = trigger::read_all(reader, job, &zoning, shared, &mut spec);
     spec.action = read_action(reader, &layers, place, &mut spec.paused);
     read_rules(reader, &layers, &mut spec);

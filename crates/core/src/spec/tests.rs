@@ -119,7 +119,7 @@ fn the_document_of_the_design_loads_with_its_defaults() {
     assert_eq!(
         sync.to_json(),
         json!({
-            "name": "data-sync", "paused": false,
+            "name": "data-sync", "timeZone": "Asia/Shanghai", "paused": false,
             "triggers": [{
                 "rule": {"cron": {"expression": "*/5 * * * *", "timeZone": "Asia/Shanghai", "dst": "debian", "dialect": "standard"}},
                 "jitter": "10s",

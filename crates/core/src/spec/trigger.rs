@@ -207,6 +207,9 @@ fn read_fields(
     let name = reader.name(fields.get("name"));
     let rule = read_rule(reader, fields, rule, &time_zone, zoning.dst)?;
     let mut trigger = TriggerSpec { name, ..TriggerSpec::new(rule) };
+    if !matches!(trigger.rule, RuleSpec::Cron { .. }) && fields.get("timeZone").is_some() {
+        trigger.time_zone = Some(time_zone.clone());
+    }
     trigger.start = instant(reader, fields.get("start"), &time_zone);
     trigger.end = instant(reader, fields.get("end"), &time_zone);
     if let (Some(start), Some(end), Some(entry)) = (trigger.start, trigger.end, fields.get("end"))
