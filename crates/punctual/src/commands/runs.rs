@@ -67,7 +67,8 @@ fn list(args: &Args) -> Result<u8, Failure> {
 
 /// A table of runs.
 pub fn table(runs: &[RunDto], now: Timestamp) -> Table {
-    let mut table = Table::new(&["RUN", "JOB", "NOMINAL", "VERDICT", ">LATE", ">TOOK", ">TRIES", "WHY"]);
+    let mut table = Table::new(&["RUN", "JOB", "NOMINAL", "VERDICT", ">LATE", ">TOOK", ">TRIES", "WHY"])
+        .yielding(&["TRIES", "LATE", "TOOK"]);
     for run in runs {
         table.row([
             Cell::toned(run.id.get(..ID_SHOWN).unwrap_or(&run.id), Tone::Dim),
@@ -133,6 +134,13 @@ RUN               JOB     NOMINAL               VERDICT   LATE   TOOK  TRIES  WH
 01kbw6qc00c4t0v5  backup  2026-11-24 07:00:00Z  retrying   1ms  1m30s      1  starts in 30s
 01kbw6qc00c4t0v5  backup  2026-11-24 07:00:00Z  held                       0  overlap
 ";
-        assert_eq!(table(&[run(), failed, running, waits, held], NOW).render(Screen::PLAIN), expected);
+        let table = table(&[run(), failed, running, waits, held], NOW);
+        assert_eq!(table.render(Screen::PLAIN), expected);
+        let narrow = table.render(Screen { width: Some(80), colour: false });
+        assert!(
+            narrow
+                .starts_with("RUN               JOB     NOMINAL               VERDICT   LATE   TOOK  WHY\n")
+        );
+        assert!(narrow.contains("  1m30s\n    signal 15, ran longer than 90s\n"), "{narrow}");
     }
 }

@@ -52,7 +52,8 @@ fn list(args: &Args) -> Result<u8, Failure> {
 }
 
 fn table(ticks: &[TickDto]) -> Table {
-    let mut table = Table::new(&["NOMINAL", "DISPOSITION", "REASON", "RUN", "TRIGGER", ">REV"]);
+    let mut table = Table::new(&["NOMINAL", "DISPOSITION", "REASON", "RUN", "TRIGGER", ">REV"])
+        .yielding(&["REV", "TRIGGER"]);
     for tick in ticks {
         let run = tick.run_id.as_deref().map_or("", |id| id.get(..ID_SHOWN).unwrap_or(id));
         table.row([
