@@ -124,6 +124,8 @@ fn refusals_have_a_code_a_hint_and_an_exit_code() {
         (&["cancel", "bakcup"], "RUN002", 3),
         (&["ticks", "backup", "--from", "1h", "--to", "2h"], "API009", 2),
         (&["runs", "-n", "10001"], "API009", 2),
+        (&["pause", "backup", "nosuch"], "RUN001", 3),
+        (&["pause", "backup", "nosuch"], "RUN005", 1),
         (&["trigger", "backup", "--param", "a b=c"], "API021", 2),
         (&["trigger", "backup", "--key", "a\nb"], "API021", 2),
         (&["why", "backup@soon"], "API009", 2),
@@ -133,7 +135,17 @@ fn refusals_have_a_code_a_hint_and_an_exit_code() {
         assert_eq!(scratch.refused(arguments), (code.to_owned(), exit), "{arguments:?}");
     }
     assert_eq!(scratch.run(&["logs", "idle"]).status.code(), Some(3));
-    assert_eq!(scratch.run(&["jobs", "--fromat", "json"]).status.code(), Some(2));
+    for unreadable in [
+        &["jobs", "--fromat", "json"][..],
+        &["logs", ""],
+        &["show", ""],
+        &["next"],
+        &["serve", "--slots", "0"],
+    ] {
+        assert_eq!(scratch.run(unreadable).status.code(), Some(2), "{unreadable:?}");
+    }
+    let text = String::from_utf8_lossy(&scratch.run(&["next"]).stderr).into_owned();
+    assert!(text.contains("--cron") && text.contains("--stdin"), "{text}");
     assert_eq!(scratch.run(&["doctor", "--quiet"]).status.code(), Some(1));
     let doctor = scratch.run(&["doctor", "--format", "json"]);
     let findings: Value = serde_json::from_slice(&doctor.stdout).expect("a document");

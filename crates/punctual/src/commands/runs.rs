@@ -7,6 +7,7 @@ use crate::failure::{Failure, Format, OK, finish, json, print};
 use crate::table::{Cell, Table, Tone};
 use crate::terminal::Screen;
 use crate::when::{short, utc};
+use clap::builder::NonEmptyStringValueParser;
 use punctual_core::time::Timestamp;
 use punctual_server::dto::RunDto;
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ pub const ID_SHOWN: usize = 16;
   punctual runs --since 2026-11-24T00:00:00Z --format json")]
 pub struct Args {
     /// Only of this job
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     job: Option<String>,
     /// Only those that ended as failed, timeout or lost
     #[arg(long)]
