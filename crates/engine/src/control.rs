@@ -161,7 +161,7 @@ impl Engine {
             .await?;
         self.follow(&effects);
         match cancelled {
-            Some(run) => Ok(run),
+            Some(run) => Ok(self.with_start(run)),
             None if self.store().run(run).await?.is_some() => Err(EngineError::State {
                 message: format!("run {run} has ended"),
                 hint: format!("punctual runs shows how; punctual retry {run} runs it again"),

@@ -87,6 +87,8 @@ pub struct Status {
     pub overdue: Duration,
     /// Items set aside since the daemon started because they could not be decided.
     pub quarantined: u64,
+    /// Why the served definitions, as they stand in their files, are not in force.
+    pub definitions_fault: Option<String>,
     /// Version and source of the zone table.
     pub zones: (String, String),
     /// The definitions served.
@@ -355,6 +357,7 @@ impl Engine {
             paused: jobs.iter().filter(|j| j.paused.is_some()).count(),
             overdue: due.map_or(Duration::ZERO, |due| now.since(due)),
             quarantined: self.quarantined(),
+            definitions_fault: self.definitions_fault(),
             zones: (self.zones().version().to_owned(), self.zones().source().to_owned()),
             owner: daemon.map(|d| d.owner).unwrap_or_default(),
         })

@@ -124,10 +124,8 @@ fn refusals_have_a_code_a_hint_and_an_exit_code() {
         (&["cancel", "bakcup"], "RUN002", 3),
         (&["ticks", "backup", "--from", "1h", "--to", "2h"], "API009", 2),
         (&["runs", "-n", "10001"], "API009", 2),
-        (&["pause", "backup", "nosuch"], "RUN001", 3),
-        (&["pause", "backup", "nosuch"], "RUN005", 1),
-        (&["trigger", "backup", "--param", "a b=c"], "API021", 2),
-        (&["trigger", "backup", "--key", "a\nb"], "API021", 2),
+        (&["trigger", "backup", "--param", "a b=c"], "API029", 2),
+        (&["trigger", "backup", "--key", "a\nb"], "API029", 2),
         (&["why", "backup@soon"], "API009", 2),
         (&["jobs", "--data", "/nonexistent"], "API014", 4),
         (&["retry", "idle"], "API019", 3),
@@ -144,6 +142,10 @@ fn refusals_have_a_code_a_hint_and_an_exit_code() {
     ] {
         assert_eq!(scratch.run(unreadable).status.code(), Some(2), "{unreadable:?}");
     }
+    let paused = scratch.run(&["pause", "nosuch", "backup", "neither"]);
+    let text = String::from_utf8_lossy(&paused.stderr);
+    assert_eq!((paused.status.code(), &paused.stdout[..]), (Some(3), &b"paused backup\n"[..]));
+    assert!(text.contains("\"nosuch\"") && text.contains("\"neither\""), "{text}");
     let text = String::from_utf8_lossy(&scratch.run(&["next"]).stderr).into_owned();
     assert!(text.contains("--cron") && text.contains("--stdin"), "{text}");
     assert_eq!(scratch.run(&["doctor", "--quiet"]).status.code(), Some(1));

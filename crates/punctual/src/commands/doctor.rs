@@ -148,6 +148,11 @@ fn daemon(status: &StatusDto) -> Finding {
             format!("{what}; {} items were set aside because they could not be decided", status.quarantined);
         return Finding::new("daemon", Health::Warning, what).hint("its log names them; please report it");
     }
+    if let Some(fault) = &status.definitions_fault {
+        let what = format!("{what}; the definitions in their files are not in force: {fault}");
+        return Finding::new("daemon", Health::Warning, what)
+            .hint("`punctual check` shows all of it; the last good ones go on");
+    }
     if status.shadow {
         return Finding::new("daemon", Health::Warning, format!("{what}, in shadow: it starts nothing"));
     }
@@ -211,6 +216,7 @@ mod tests {
             zones_source: "bundled".to_owned(),
             shadow: false,
             quarantined: 0,
+            definitions_fault: None,
             definitions: None,
         }
     }

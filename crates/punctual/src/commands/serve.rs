@@ -32,8 +32,10 @@ macro_rules! say {
     }};
 }
 
+/// Served definitions no longer define any job.
+const EMPTIED: Code = Code("API021");
 /// So often the definitions are looked at for changes.
-const WATCH: Duration = Duration::from_secs(1);
+const WATCH: Duration = Duration::from_millis(500);
 /// So long a start waits for a data directory whose holder does not answer: the supervisor of a daemon that was
 /// killed ends its jobs first, and a command that found no daemon has the store for a moment.
 const LOCK_WAIT: Duration = Duration::from_secs(7);
@@ -209,9 +211,20 @@ impl std::fmt::Display for LoadError {
     }
 }
 
+/// Takes over what stands in the files, and notes for the doctor what keeps it from being in force.
 fn load(engine: &Engine, path: &Path, owner: &str) -> Result<Vec<JobChange>, LoadError> {
+    let result = try_load(engine, path, owner);
+    let fault = result.as_ref().err().map(ToString::to_string);
+    engine.set_definitions_fault(fault.and_then(|text| text.lines().next().map(str::to_owned)));
+    result
+}
+
+fn try_load(engine: &Engine, path: &Path, owner: &str) -> Result<Vec<JobChange>, LoadError> {
     let loaded = definitions::load(&[path.to_owned()], engine.zones())
         .map_err(|errors| LoadError::Definitions(join(&errors)))?;
+    if loaded.jobs.is_empty() {
+        refuse_emptiness(engine, path, owner)?;
+    }
     for warning in &loaded.warnings {
         say!("{warning}");
     }
@@ -220,6 +233,18 @@ fn load(engine: &Engine, path: &Path, owner: &str) -> Result<Vec<JobChange>, Loa
         e @ EngineError::Store(_) => LoadError::Store(error(e.code(), e.to_string())),
         e => LoadError::Definitions(error(e.code(), e.to_string())),
     })
+}
+
+/// No job at all, where there were some, is a file that was cut off rather than a wish.
+fn refuse_emptiness(engine: &Engine, path: &Path, owner: &str) -> Result<(), LoadError> {
+    let jobs = block_on(engine.jobs()).map_err(|e| LoadError::Store(error(e.code(), e.to_string())))?;
+    let served = jobs.iter().filter(|job| job.row.owner == owner).count();
+    if served == 0 {
+        return Ok(());
+    }
+    let message = format!("{} defines no job any more, and served {served}", path.display());
+    let hint = "if that is meant, pause them first, or leave one job in it";
+    Err(LoadError::Definitions(Diagnostic::error(EMPTIED, message).hint(hint).to_string()))
 }
 
 fn join(errors: &[Diagnostic]) -> String {
@@ -234,12 +259,16 @@ fn report(changes: &[JobChange]) {
 }
 
 /// Takes changed definitions over; bad ones are reported once and change nothing. `seen` is what was loaded.
+///
+/// A change is looked at once it has stood still from one look to the next: an editor or a copy writes in steps.
 fn watch(engine: Engine, path: PathBuf, owner: String, mut seen: Fingerprint) {
     let work = move || {
+        let mut changing = None;
         loop {
             std::thread::sleep(WATCH);
             let now = fingerprint(&path);
-            if now == seen {
+            if now == seen || changing.as_ref() != Some(&now) {
+                changing = (now != seen).then_some(now);
                 continue;
             }
             match load(&engine, &path, &owner) {
@@ -267,10 +296,13 @@ fn watch(engine: Engine, path: PathBuf, owner: String, mut seen: Fingerprint) {
 /// Names, lengths and times of change of files.
 type Fingerprint = Vec<(PathBuf, u64, Option<std::time::SystemTime>)>;
 
-/// What changes when a file of `path` does.
+/// What changes when a file of `path` does, or a calendar file beside it.
 fn fingerprint(path: &Path) -> Fingerprint {
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<_> = entries
+    let list = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let beside = path.parent().filter(|_| path.is_file()).map(list);
+    let calendars = beside.into_iter().flatten().filter(|file| file.extension().is_some_and(|e| e == "ics"));
+    let mut files: Vec<_> = list(path)
+        .chain(calendars)
         .chain([path.to_owned()])
         .filter_map(|file| {
             let facts = file.metadata().ok()?;
@@ -345,7 +377,8 @@ impl Observer for Voice {
     }
 
     fn notice(&self, job: &Job, run: &Run) -> String {
-        let dto = punctual_server::dto::RunDto::new(run, &job.name, None, self.engine.clock().now());
+        let trigger = run.trigger.and_then(|_| job.trigger_of(&run.key)).map(|t| t.name.as_str());
+        let dto = punctual_server::dto::RunDto::new(run, &job.name, trigger, self.engine.clock().now());
         let json = serde_json::to_string(&dto).unwrap_or_default();
         let log = self.engine.data().log(run.id, u32::try_from(run.attempts.len()).unwrap_or(1));
         format!("{json}\n{}\n", tail(&log).unwrap_or_default())
