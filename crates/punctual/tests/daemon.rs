@@ -143,11 +143,11 @@ fn a_file_that_was_emptied_changes_nothing_and_the_doctor_says_so() {
     let file = daemon.directory.join("jobs.yaml");
     std::fs::write(&file, "").expect("written");
     let finding = |daemon: &Daemon| daemon.json(&["doctor"]).to_string();
-    daemon.until("the doctor sees it", |daemon| finding(daemon).contains("API021"));
+    daemon.until("the doctor sees it", |daemon| finding(daemon).contains("API029"));
     assert_eq!(daemon.json(&["jobs"]).as_array().map(Vec::len), Some(8), "the last good ones go on");
     std::fs::write(&file, format!("{JOBS}  - {{name: added}}\n")).expect("written");
     daemon.until("the next good ones are taken over", |daemon| {
         daemon.json(&["jobs"]).as_array().map(Vec::len) == Some(9)
     });
-    assert!(!finding(&daemon).contains("API021"));
+    assert!(!finding(&daemon).contains("API029"));
 }

@@ -33,7 +33,7 @@ macro_rules! say {
 }
 
 /// Served definitions no longer define any job.
-const EMPTIED: Code = Code("API021");
+const EMPTIED: Code = Code("API029");
 /// So often the definitions are looked at for changes.
 const WATCH: Duration = Duration::from_millis(500);
 /// So long a start waits for a data directory whose holder does not answer: the supervisor of a daemon that was
