@@ -20,7 +20,7 @@ pub const NO_PATH: Code = Code("API008");
 /// A parameter of the query cannot be read.
 pub const BAD_QUERY: Code = Code("API009");
 /// A key or parameters that no job can be given.
-pub const BAD_SUBMISSION: Code = Code("API029");
+pub const BAD_SUBMISSION: Code = Code("API021");
 /// An attempt's log cannot be read.
 pub const NO_LOG: Code = Code("API010");
 

@@ -248,8 +248,8 @@ async fn what_is_not_understood_is_refused_in_one_shape() {
     for (path, body, status, code) in [
         ("/v1/jobs/backup/trigger", Some(r#"{"kye":"k"}"#), 400, "API005"),
         ("/v1/jobs/backup/trigger", Some("{"), 400, "API005"),
-        ("/v1/jobs/backup/trigger", Some(r#"{"key":"a\u0000"}"#), 400, "API029"),
-        ("/v1/jobs/backup/trigger", Some(r#"{"params":{"a b":1}}"#), 400, "API029"),
+        ("/v1/jobs/backup/trigger", Some(r#"{"key":"a\u0000"}"#), 400, "API021"),
+        ("/v1/jobs/backup/trigger", Some(r#"{"params":{"a b":1}}"#), 400, "API021"),
         ("/v1/apply", Some("{}"), 400, "API005"),
         ("/v1/apply", Some(r#"{"jobs":[{"name":"a"}]}"#), 400, "API005"),
         ("/v1/apply", Some(large.as_str()), 413, "API006"),
