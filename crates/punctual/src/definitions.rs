@@ -233,9 +233,9 @@ mod tests {
     fn files_that_cannot_be_read_are_told_beside_the_errors_of_others() {
         let directory = directory("faults", &[("a.yaml", "job: {nmae: x}"), ("b.yaml", "job: [")]);
         let paths = [directory.clone(), PathBuf::from("/nonexistent/x.yaml"), PathBuf::from("/dev/zero")];
-        let found = load(&paths, &ZoneTable::bundled()).expect_err("four faults");
+        let found = load(&paths, &ZoneTable::bundled()).expect_err("five faults and a warning");
         let codes: Vec<_> = found.iter().map(|d| d.code.0).collect();
-        assert_eq!(codes, ["DEF001", "DEF001", "DEF007", "DEF005", "DEF002"], "{found:?}");
+        assert_eq!(codes, ["DEF001", "DEF001", "DEF007", "DEF005", "DEF002", "DEF101"], "{found:?}");
         std::fs::remove_dir_all(directory).expect("the test made it");
     }
 

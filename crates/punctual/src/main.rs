@@ -20,9 +20,10 @@ mod terminal;
 mod when;
 mod zoned;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use data::Data;
 use failure::Format;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Every job on time, once per occurrence, and accounted for
@@ -71,8 +72,28 @@ enum Command {
     Completions(commands::completions::Args),
 }
 
+/// `--data` and `--format` before the command mean what they mean after it, and a command that has no such option
+/// refuses it there.
+fn after_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut at = 1;
+    while let Some(option) = arguments.get(at).and_then(|argument| argument.to_str()) {
+        at += match option {
+            "--data" | "--format" => 2,
+            _ if option.starts_with("--data=") || option.starts_with("--format=") => 1,
+            _ => break,
+        };
+    }
+    let is_command =
+        |name: &OsString| Cli::command().get_subcommands().any(|known| known.get_name() == *name);
+    if at > 1 && arguments.get(at).is_some_and(is_command) {
+        arguments[1..=at].rotate_right(1);
+    }
+    arguments
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let arguments = std::env::args_os().collect();
+    let cli = Cli::parse_from(after_command(arguments));
     let Some(command) = cli.command else {
         return commands::timers::run(&cli.data, cli.format);
     };
@@ -102,5 +123,36 @@ fn main() -> ExitCode {
         Command::Export(args) => commands::export::run(args),
         Command::InstallService(args) => commands::install_service::run(args),
         Command::Completions(args) => commands::completions::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_before_the_command_are_the_commands() {
+        let turned = |line: &str| {
+            let turned = after_command(line.split(' ').map(OsString::from).collect());
+            turned.join(OsString::from(" ").as_os_str()).into_string().expect("it was text")
+        };
+        for (line, expected) in [
+            ("punctual --data d runs -n 5", "punctual runs --data d -n 5"),
+            ("punctual --format json --data=d next a", "punctual next --format json --data=d a"),
+            ("punctual --data runs jobs", "punctual jobs --data runs"),
+            ("punctual --data d", "punctual --data d"),
+            ("punctual --data", "punctual --data"),
+            ("punctual --data d nonsense", "punctual --data d nonsense"),
+            ("punctual runs --data d", "punctual runs --data d"),
+            ("punctual", "punctual"),
+        ] {
+            assert_eq!(turned(line), expected);
+        }
+        assert!(
+            Cli::try_parse_from(after_command(
+                ["punctual", "--data", "d", "runs"].map(OsString::from).to_vec()
+            ))
+            .is_ok()
+        );
     }
 }

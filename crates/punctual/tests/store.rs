@@ -133,7 +133,21 @@ fn refusals_have_a_code_a_hint_and_an_exit_code() {
         assert_eq!(scratch.refused(arguments), (code.to_owned(), exit), "{arguments:?}");
     }
     assert_eq!(scratch.run(&["logs", "idle"]).status.code(), Some(3));
-    assert_eq!(scratch.run(&["jobs", "--fromat", "json"]).status.code(), Some(2));
+    for unreadable in [
+        &["jobs", "--fromat", "json"][..],
+        &["logs", ""],
+        &["show", ""],
+        &["next"],
+        &["serve", "--slots", "0"],
+    ] {
+        assert_eq!(scratch.run(unreadable).status.code(), Some(2), "{unreadable:?}");
+    }
+    let paused = scratch.run(&["pause", "nosuch", "backup", "neither"]);
+    let text = String::from_utf8_lossy(&paused.stderr);
+    assert_eq!((paused.status.code(), &paused.stdout[..]), (Some(3), &b"paused backup\n"[..]));
+    assert!(text.contains("\"nosuch\"") && text.contains("\"neither\""), "{text}");
+    let text = String::from_utf8_lossy(&scratch.run(&["next"]).stderr).into_owned();
+    assert!(text.contains("--cron") && text.contains("--stdin"), "{text}");
     assert_eq!(scratch.run(&["doctor", "--quiet"]).status.code(), Some(1));
     let doctor = scratch.run(&["doctor", "--format", "json"]);
     let findings: Value = serde_json::from_slice(&doctor.stdout).expect("a document");

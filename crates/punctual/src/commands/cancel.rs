@@ -6,6 +6,7 @@ use crate::commands::subject::Subject;
 use crate::data::Data;
 use crate::failure::{Failure, Format, OK, finish, json, print, remark};
 use crate::terminal::Screen;
+use clap::builder::NonEmptyStringValueParser;
 use punctual_server::dto::RunDto;
 use serde_json::json as empty;
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 A run that is under way is told to end: TERM to its processes, KILL after its grace.")]
 pub struct Args {
     /// A run's id or its beginning, `last`, or a job
-    #[arg(value_name = "RUN|JOB")]
+    #[arg(value_name = "RUN|JOB", value_parser = NonEmptyStringValueParser::new())]
     subject: String,
     #[command(flatten)]
     data: Data,

@@ -40,7 +40,8 @@ fn list(args: &Args) -> Result<u8, Failure> {
 
 fn table(jobs: &[JobDto], zones: &ZoneTable) -> Table {
     let mut table =
-        Table::new(&["JOB", "STATE", ">REV", "NEXT", ">ACTIVE", ">HELD", ">FAILURES", "RULES", "OWNER"]);
+        Table::new(&["JOB", "STATE", ">REV", "NEXT", ">ACTIVE", ">HELD", ">FAILURES", "RULES", "OWNER"])
+            .yielding(&["OWNER", "REV", "HELD", "ACTIVE", "FAILURES"]);
     for job in jobs {
         let rules = Rules::of(job, zones);
         table.row([
@@ -81,5 +82,11 @@ JOB     STATE   REV  NEXT                       ACTIVE  HELD  FAILURES  RULES   
 backup  active    3  2026-11-24 17:03:12+08:00       0     0         0  0 2 * * * (Asia/Shanghai)  jobs.yaml
 ";
         assert_eq!(table(&[job()], &ZoneTable::bundled()).render(Screen::PLAIN), expected);
+        let narrow = "\
+JOB     STATE   NEXT                       FAILURES  RULES
+backup  active  2026-11-24 17:03:12+08:00         0  0 2 * * * (Asia/Shanghai)
+";
+        let screen = Screen { width: Some(80), colour: false };
+        assert_eq!(table(&[job()], &ZoneTable::bundled()).render(screen), narrow);
     }
 }

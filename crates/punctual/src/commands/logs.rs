@@ -5,6 +5,7 @@ use crate::commands::subject::Subject;
 use crate::data::Data;
 use crate::failure::{Failure, Format, NOT_FOUND, OK, finish, print};
 use crate::terminal::Cleaner;
+use clap::builder::NonEmptyStringValueParser;
 use punctual_core::error::{Code, Diagnostic};
 use punctual_server::dto::RunDto;
 use punctual_server::{LOG_ENDED_HEADER, LOG_OFFSET_HEADER};
@@ -27,7 +28,7 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(150);
 On a terminal, control sequences other than colours are left out.")]
 pub struct Args {
     /// A job, a run's id or its beginning, or `last`
-    #[arg(value_name = "JOB|RUN")]
+    #[arg(value_name = "JOB|RUN", value_parser = NonEmptyStringValueParser::new())]
     subject: String,
     /// Keep printing until the run has ended
     #[arg(short = 'f', long)]

@@ -8,6 +8,7 @@ use crate::data::Data;
 use crate::failure::{Failure, Format, NO, OK, finish, json, print, remark};
 use crate::terminal::Screen;
 use clap::ValueEnum;
+use clap::builder::NonEmptyStringValueParser;
 use lines::Line;
 use punctual_core::cron::{self, Cron, CronError, Dialect, Parsed};
 use punctual_core::error::{Code, Diagnostic, Origin};
@@ -39,7 +40,8 @@ const COUNT_MAX: usize = 100_000;
 
 /// Show when a job, or a cron expression, fires next
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("asked").required(true).args(["job", "cron", "stdin"])), after_help = "Examples:
   punctual next backup
   punctual next --cron '30 2 * * *' --tz Europe/Berlin
   punctual next --cron '0 0 L * *' --from 2026-01-01T00:00:00Z -n 12 --format json
@@ -50,10 +52,10 @@ each line is a JSON object {\"expr\", \"tz\", \"from\", \"n\"} (and \"dialect\",
 {\"times\": […]} or {\"error\": {…}}; a bad line ends nothing.")]
 pub struct Args {
     /// The job
-    #[arg(required_unless_present_any = ["cron", "stdin"], conflicts_with_all = ["cron", "stdin"])]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     job: Option<String>,
     /// A cron expression instead of a job
-    #[arg(long, value_name = "EXPR", conflicts_with = "stdin")]
+    #[arg(long, value_name = "EXPR")]
     cron: Option<String>,
     /// Whose wall clock the expression reads
     #[arg(long, value_name = "ZONE", default_value = "UTC")]

@@ -3,6 +3,7 @@
 use crate::client::{Client, path};
 use crate::data::Data;
 use crate::failure::{Failure, Format, OK, finish, json, print};
+use clap::builder::NonEmptyStringValueParser;
 use punctual_server::dto::{JobDto, PauseRequestDto};
 use serde::Serialize;
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 Runs that exist go on; their times that pass meanwhile are skipped with the reason `paused`.")]
 pub struct Args {
     /// The jobs
-    #[arg(required = true, value_name = "JOB")]
+    #[arg(required = true, value_name = "JOB", value_parser = NonEmptyStringValueParser::new())]
     jobs: Vec<String>,
     /// Why, for those who look later
     #[arg(long, default_value = "")]
@@ -44,8 +45,8 @@ fn pause(args: &Args) -> Result<u8, Failure> {
     failure.map_or(Ok(OK), Err)
 }
 
-/// Asks for the same change of each job; those after one that fails are asked too. The answer is the changed jobs,
-/// and the first failure.
+/// Asks for the same change of each job; those after one that fails are asked too. The answer is the changed jobs, and
+/// what failed: one failure, which tells of all.
 pub fn post_to_each(
     client: &Client,
     jobs: &[String],
@@ -53,12 +54,40 @@ pub fn post_to_each(
     body: &impl Serialize,
 ) -> (Vec<JobDto>, Option<Failure>) {
     let mut changed = Vec::new();
-    let mut failure = None;
+    let mut failures = Vec::new();
     for job in jobs {
         match client.post(&path(&["v1", "jobs", job, change]), body) {
             Ok(job) => changed.push(job),
-            Err(why) => failure = failure.or(Some(why)),
+            Err(why) => failures.push(why),
         }
     }
-    (changed, failure)
+    (changed, together(failures))
+}
+
+/// The first failure, with what the others say.
+fn together(failures: Vec<Failure>) -> Option<Failure> {
+    let messages: Vec<String> = failures.iter().map(|failure| failure.error.message.clone()).collect();
+    let mut first = failures.into_iter().next()?;
+    if messages.len() > 1 {
+        first.error.message = messages.join("; ");
+        // Its hint is for one of them.
+        first.error.hint = Some("`punctual jobs` lists the jobs and their states".to_owned());
+    }
+    Some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::NOT_FOUND;
+    use punctual_core::error::{Code, Diagnostic};
+
+    #[test]
+    fn each_job_that_failed_is_told() {
+        let failure = |code, message: &str| Failure::new(NOT_FOUND, Diagnostic::error(Code(code), message));
+        assert_eq!(together(Vec::new()), None);
+        assert_eq!(together(vec![failure("X1", "a")]), Some(failure("X1", "a")));
+        let both = together(vec![failure("X1", "a is paused"), failure("X2", "no b")]).expect("two failed");
+        assert_eq!((both.error.code.as_str(), both.error.message.as_str()), ("X1", "a is paused; no b"));
+    }
 }

@@ -6,6 +6,7 @@ use crate::data::Data;
 use crate::failure::{Failure, Format, OK, finish, json, print, remark};
 use crate::when::relative;
 use crate::zoned::Rules;
+use clap::builder::NonEmptyStringValueParser;
 use punctual_core::time::Timestamp;
 use punctual_core::zone::ZoneTable;
 use punctual_server::dto::{JobDto, ResumeDto};
@@ -19,7 +20,7 @@ use std::process::ExitCode;
   punctual resume --all")]
 pub struct Args {
     /// The jobs
-    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "JOB")]
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "JOB", value_parser = NonEmptyStringValueParser::new())]
     jobs: Vec<String>,
     /// All paused jobs
     #[arg(long)]

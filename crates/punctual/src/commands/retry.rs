@@ -6,6 +6,7 @@ use crate::commands::subject::Subject;
 use crate::commands::trigger::told;
 use crate::data::Data;
 use crate::failure::{Failure, Format, OK, finish, json, print};
+use clap::builder::NonEmptyStringValueParser;
 use punctual_server::dto::SubmittedDto;
 use serde_json::json as empty;
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
   punctual retry backup         its newest run")]
 pub struct Args {
     /// A run's id or its beginning, `last`, or a job
-    #[arg(value_name = "RUN|JOB")]
+    #[arg(value_name = "RUN|JOB", value_parser = NonEmptyStringValueParser::new())]
     subject: String,
     #[command(flatten)]
     data: Data,

@@ -7,6 +7,7 @@ use crate::failure::{Failure, Format, OK, finish, json, print};
 use crate::table::{Cell, Table, Tone};
 use crate::terminal::Screen;
 use crate::when::{short, utc};
+use clap::builder::NonEmptyStringValueParser;
 use punctual_core::time::Timestamp;
 use punctual_server::dto::RunDto;
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ pub const ID_SHOWN: usize = 16;
   punctual runs --since 2026-11-24T00:00:00Z --format json")]
 pub struct Args {
     /// Only of this job
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     job: Option<String>,
     /// Only those that ended as failed, timeout or lost
     #[arg(long)]
@@ -67,7 +69,8 @@ fn list(args: &Args) -> Result<u8, Failure> {
 
 /// A table of runs.
 pub fn table(runs: &[RunDto], now: Timestamp) -> Table {
-    let mut table = Table::new(&["RUN", "JOB", "NOMINAL", "VERDICT", ">LATE", ">TOOK", ">TRIES", "WHY"]);
+    let mut table = Table::new(&["RUN", "JOB", "NOMINAL", "VERDICT", ">LATE", ">TOOK", ">TRIES", "WHY"])
+        .yielding(&["TRIES", "LATE", "TOOK"]);
     for run in runs {
         table.row([
             Cell::toned(run.id.get(..ID_SHOWN).unwrap_or(&run.id), Tone::Dim),
@@ -133,6 +136,13 @@ RUN               JOB     NOMINAL               VERDICT   LATE   TOOK  TRIES  WH
 01kbw6qc00c4t0v5  backup  2026-11-24 07:00:00Z  retrying   1ms  1m30s      1  starts in 30s
 01kbw6qc00c4t0v5  backup  2026-11-24 07:00:00Z  held                       0  overlap
 ";
-        assert_eq!(table(&[run(), failed, running, waits, held], NOW).render(Screen::PLAIN), expected);
+        let table = table(&[run(), failed, running, waits, held], NOW);
+        assert_eq!(table.render(Screen::PLAIN), expected);
+        let narrow = table.render(Screen { width: Some(80), colour: false });
+        assert!(
+            narrow
+                .starts_with("RUN               JOB     NOMINAL               VERDICT   LATE   TOOK  WHY\n")
+        );
+        assert!(narrow.contains("  1m30s\n    signal 15, ran longer than 90s\n"), "{narrow}");
     }
 }

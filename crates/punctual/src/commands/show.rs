@@ -10,6 +10,7 @@ use crate::table::{Cell, Table, Tone};
 use crate::terminal::{Screen, one_line};
 use crate::when::{relative, utc};
 use crate::zoned::Rules;
+use clap::builder::NonEmptyStringValueParser;
 use punctual_core::spec::{JobSpec, Origins};
 use punctual_core::time::Timestamp;
 use punctual_core::zone::ZoneTable;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
   punctual show backup --format json")]
 pub struct Args {
     /// The job
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     job: String,
     #[command(flatten)]
     data: Data,

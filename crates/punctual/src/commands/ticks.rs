@@ -7,6 +7,7 @@ use crate::failure::{Failure, Format, OK, finish, json, print};
 use crate::table::{Cell, Table, Tone};
 use crate::terminal::Screen;
 use crate::when::utc;
+use clap::builder::NonEmptyStringValueParser;
 use punctual_server::dto::TickDto;
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ The past is read from the record, with the trigger and the revision that decided
 exactly one disposition: run, skipped, coalesced, expired, or pending.")]
 pub struct Args {
     /// The job
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     job: String,
     /// From here on: an instant, or a duration ago
     #[arg(long, value_name = "WHEN", default_value = "1d")]
@@ -52,7 +54,8 @@ fn list(args: &Args) -> Result<u8, Failure> {
 }
 
 fn table(ticks: &[TickDto]) -> Table {
-    let mut table = Table::new(&["NOMINAL", "DISPOSITION", "REASON", "RUN", "TRIGGER", ">REV"]);
+    let mut table = Table::new(&["NOMINAL", "DISPOSITION", "REASON", "RUN", "TRIGGER", ">REV"])
+        .yielding(&["REV", "TRIGGER"]);
     for tick in ticks {
         let run = tick.run_id.as_deref().map_or("", |id| id.get(..ID_SHOWN).unwrap_or(id));
         table.row([

@@ -4,6 +4,7 @@ use crate::client::{Client, path};
 use crate::commands::logs::{Pace, stream};
 use crate::data::Data;
 use crate::failure::{Failure, Format, NO, OK, WAIT_FAILED, finish, json, print, remark};
+use clap::builder::NonEmptyStringValueParser;
 use punctual_core::error::{Code, Diagnostic};
 use punctual_server::dto::{RunDto, SubmitDto, SubmittedDto};
 use serde_json::{Map, Value};
@@ -24,6 +25,7 @@ With --wait the output is followed, and the exit code is the job's: 128 + n if s
 it ended without a process, or punctual itself failed. Interrupting the wait does not end the run.")]
 pub struct Args {
     /// The job
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     job: String,
     /// Make one run of this key, however often it is asked for
     #[arg(long)]

@@ -6,6 +6,7 @@ use crate::data::Data;
 use crate::failure::{Failure, Format, OK, finish, json, print};
 use crate::terminal::one_line;
 use crate::when::{relative, utc};
+use clap::builder::NonEmptyStringValueParser;
 use punctual_core::time::Timestamp;
 use punctual_server::dto::WhyDto;
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
   punctual why backup@2026-11-24T02:00           the same, in the job's time zone")]
 pub struct Args {
     /// A job, a run's id or its beginning, `last`, or JOB@TIME
-    #[arg(value_name = "JOB|RUN|JOB@TIME")]
+    #[arg(value_name = "JOB|RUN|JOB@TIME", value_parser = NonEmptyStringValueParser::new())]
     subject: String,
     #[command(flatten)]
     data: Data,

@@ -47,7 +47,7 @@ pub(super) fn render(lines: &[Line], now: Timestamp, screen: Screen) -> String {
         return "no firing is to come\n".to_owned();
     }
     let several = lines.iter().any(|line| line.trigger != lines[0].trigger);
-    let mut table = Table::new(&["LOCAL", "ZONE", "UTC", "IN", "NOTE"]);
+    let mut table = Table::new(&["LOCAL", "ZONE", "UTC", "IN", "NOTE"]).yielding(&["UTC", "ZONE"]);
     for line in lines {
         let at = line.entry.at;
         let tone = if line.entry.what.fires() { Tone::Plain } else { Tone::Dim };
@@ -106,11 +106,18 @@ mod tests {
         let zone = ZoneTable::bundled().zone("Europe/Berlin").expect("known");
         let at = Timestamp::parse_rfc3339("2026-03-29T01:00:00Z").expect("an instant");
         let what = What::FiresAfterGap { wall: 9_000 };
-        let text = render(&[Line { entry: Entry { at, what }, trigger: None, zone }], at, Screen::PLAIN);
+        let lines = [Line { entry: Entry { at, what }, trigger: None, zone }];
         assert_eq!(
-            text,
+            render(&lines, at, Screen::PLAIN),
             "LOCAL                           ZONE           UTC                   IN   NOTE\n\
              Sun 2026-03-29 03:00:00 +02:00  Europe/Berlin  2026-03-29 01:00:00Z  now  \
+             gap: the clock skips 02:30:00, fires right after\n"
+        );
+        let screen = Screen { width: Some(80), colour: false };
+        assert_eq!(
+            render(&lines, at, screen),
+            "LOCAL                           ZONE           UTC                   IN   NOTE\n\
+             Sun 2026-03-29 03:00:00 +02:00  Europe/Berlin  2026-03-29 01:00:00Z  now\n    \
              gap: the clock skips 02:30:00, fires right after\n"
         );
     }
