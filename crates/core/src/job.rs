@@ -1,7 +1,9 @@
 //! A job as the decisions see it: compiled from one revision of its definition.
 
 use crate::retry::Retry;
-use crate::trigger::Trigger;
+use crate::trigger::{Trigger, When};
+use crate::zone::Zone;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What to do, when, and under which rules.
@@ -9,6 +11,10 @@ use std::time::Duration;
 pub struct Job {
     /// Unique in a store; what users see and type.
     pub name: String,
+    /// Whose clock it follows: its dates, and what `TZ` tells it.
+    pub zone: Arc<Zone>,
+    /// The zones of triggers, by name, that have one of their own.
+    pub trigger_zones: Vec<(String, Arc<Zone>)>,
     /// What makes it due. Two triggers that fall due together make two occurrences.
     pub triggers: Vec<Trigger>,
     /// How an attempt is carried out.
@@ -33,6 +39,26 @@ pub struct Job {
     pub output_bytes_max: u64,
     /// What is done once a run ended badly; [`Action::None`] for nothing.
     pub on_failure: Action,
+}
+
+impl Job {
+    /// The trigger whose occurrence has `key`, as far as the key says: it begins with the trigger's name, or with
+    /// the kind of rule that has no times.
+    pub fn trigger_of(&self, key: &str) -> Option<&Trigger> {
+        let (kind, _) = key.split_once(':')?;
+        self.triggers.iter().find(|trigger| match trigger.when {
+            When::Time(_) => key.strip_prefix(&trigger.name).is_some_and(|rest| rest.starts_with(':')),
+            When::After(_) => kind == "after",
+            When::Boot => kind == "boot",
+        })
+    }
+
+    /// The zone whose clock an occurrence follows: its trigger's, else the job's.
+    pub fn zone_of(&self, key: &str) -> &Zone {
+        let name = self.trigger_of(key).map(|trigger| &trigger.name);
+        let own = |(trigger, _): &&(String, Arc<Zone>)| Some(trigger) == name;
+        self.trigger_zones.iter().find(own).map_or(&self.zone, |(_, zone)| zone)
+    }
 }
 
 /// How an attempt is carried out.

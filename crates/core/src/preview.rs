@@ -6,8 +6,8 @@ use crate::schedule::{CronSchedule, Schedule, SearchLimit};
 use crate::time::Timestamp;
 use crate::zone::Zone;
 
-/// How many days that are left out are passed before a preview gives up.
-const SKIPPED_DAYS_MAX: usize = 10_000;
+/// So many days that are left out have a line of their own, beside one for each firing.
+const SKIPPED_DAYS_SHOWN: usize = 20;
 
 /// A line of a preview, in order of `at`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,19 +44,25 @@ pub enum What {
         /// Why, in words.
         reason: String,
     },
+    /// The calendar leaves out this instant's day and all others until one fires.
+    SkippedUntil {
+        /// When the next fires; `None`: none ever does.
+        next: Option<Timestamp>,
+    },
 }
 
 impl What {
     /// Whether a run comes of it.
     pub fn fires(&self) -> bool {
-        !matches!(self, Self::Lost { .. } | Self::SkippedDay { .. })
+        !matches!(self, Self::Lost { .. } | Self::SkippedDay { .. } | Self::SkippedUntil { .. })
     }
 }
 
-/// The next `count` firings after `after`, with what is skipped between them.
+/// The next `count` firings after `after`, with what is skipped between them: a line a day, but once there are
+/// `count` + 20 of those a line for all days up to the next firing.
 ///
 /// # Errors
-/// [`SearchLimit`] if a calendar leaves out 10,000 days in a row.
+/// [`SearchLimit`] if a calendar leaves out so much that a search gives up.
 pub fn preview(
     schedule: &Schedule,
     calendar: Option<&CalendarRule>,
@@ -78,11 +84,15 @@ pub fn preview(
         }
         cursor = next;
         if let Some((rule, Err(reason))) = calendar.map(|rule| (rule, rule.allows(next))) {
+            if skipped >= SKIPPED_DAYS_SHOWN.saturating_add(count) {
+                let until = rule.next_after(schedule, next)?;
+                entries.push(Entry { at: next, what: What::SkippedUntil { next: until } });
+                let Some(until) = until else { break };
+                cursor = Timestamp::from_micros(until.as_micros() - 1);
+                continue;
+            }
             entries.push(Entry { at: next, what: What::SkippedDay { reason } });
             skipped += 1;
-            if skipped > SKIPPED_DAYS_MAX {
-                return Err(SearchLimit);
-            }
             cursor = end_of_day(&rule.zone, next);
             continue;
         }
@@ -193,5 +203,28 @@ mod tests {
                 "2026-11-30T08:00:00Z true"
             ]
         );
+    }
+
+    #[test]
+    fn many_days_that_the_calendar_leaves_out_are_one_line() {
+        let rule = |parts: CalendarParts| CalendarRule {
+            calendar: Arc::new(parts.build("c").expect("days")),
+            mode: CalendarMode::Only,
+            zone: ZoneTable::bundled().zone("Europe/Berlin").expect("known"),
+        };
+        let lines = |calendar: &CalendarRule, text: &str, count| {
+            let schedule = cron(text, DstPolicy::Debian);
+            preview(&schedule, Some(calendar), at("2026-11-24T00:00:00Z"), count).expect("within the bound")
+        };
+        let workdays = rule(CalendarParts::new().weekdays(Weekdays::parse("mon-fri").expect("weekdays")));
+        let never = lines(&workdays, "0 9 * * sat", 3);
+        assert_eq!(never.len(), 24);
+        assert_eq!(never[23].what, What::SkippedUntil { next: None });
+        let day = crate::calendar::DayRange::parse("2030-01-01").expect("a day");
+        let once = lines(&rule(CalendarParts::new().include(day)), "0 9 * * *", 2);
+        let fires = at("2030-01-01T08:00:00Z");
+        assert_eq!(once[22].what, What::SkippedUntil { next: Some(fires) });
+        assert_eq!(once[23], Entry { at: fires, what: What::Fires });
+        assert_eq!(once.len(), 25, "{once:?}");
     }
 }

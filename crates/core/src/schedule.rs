@@ -5,6 +5,7 @@
 //! defines it, `next_after` and `prev_before` walk it.
 
 use crate::cron::Cron;
+use crate::error::Code;
 use crate::time::{Timestamp, micros};
 use crate::zone::{Change, Span, Zone};
 use std::sync::Arc;
@@ -89,6 +90,11 @@ pub enum Pace {
 /// The search for a next instant gave up at its bound. It says nothing of what lies beyond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SearchLimit;
+
+impl SearchLimit {
+    /// The code of whatever diagnostic tells of it.
+    pub const CODE: Code = Code("TRG005");
+}
 
 impl Schedule {
     /// The first instant after `after`; `None` if there is none before [`Timestamp::SEARCH_END`].

@@ -33,6 +33,8 @@ fn job(start_deadline: Option<Duration>) -> Job {
         queue: "normal".to_owned(),
         priority: 5,
         output_bytes_max: 1 << 20,
+        zone: punctual_core::zone::Zone::utc(),
+        trigger_zones: Vec::new(),
         on_failure: Action::None,
     }
 }

@@ -7,7 +7,7 @@ use crate::shared::Engine;
 use punctual_core::admission::Arriving;
 use punctual_core::fire::Input;
 use punctual_core::id::{JobId, RunId};
-use punctual_core::job::Job;
+use punctual_core::job::{Action, Job};
 use punctual_core::occurrence::Occurrence;
 use punctual_core::run::{Run, RunEvent, StopReason};
 use punctual_core::time::Timestamp;
@@ -58,7 +58,7 @@ impl Engine {
     /// are treated as missed instead.
     ///
     /// # Errors
-    /// There is no such job, it is not paused, or the store could not do it.
+    /// There is no such job, it is not paused, this build cannot carry it out, or the store could not do it.
     pub async fn resume(&self, job: &str, catch_up: bool) -> Result<(), EngineError> {
         let boot = self.daemon().map(|_| clock::boot_id());
         self.on_job(job, move |book, row, triggers| {
@@ -67,6 +67,9 @@ impl Engine {
                     message: format!("job {} is not paused", row.name),
                     hint: format!("punctual why {} says when it runs next", row.name),
                 });
+            }
+            if let Some(job) = book.definition(row.id, row.revision) {
+                can_carry_out(&job, &row.name)?;
             }
             resume(book, row, triggers, if catch_up { Input::Tick } else { Input::Resumed }, boot.as_deref());
             Ok(())
@@ -77,7 +80,7 @@ impl Engine {
     /// Submits a run. A key that was submitted in the last 24 hours gives the run it made then.
     ///
     /// # Errors
-    /// There is no such job, it is retired, or the store could not do it.
+    /// There is no such job, it is retired, this build cannot carry it out, or the store could not do it.
     pub async fn submit(
         &self,
         job: &str,
@@ -122,6 +125,7 @@ impl Engine {
                     // Asked again once the definition is loaded.
                     return Ok(Submitted { run: RunId(0), existing: false });
                 };
+                can_carry_out(&job, &name)?;
                 let arriving = Arriving::Submitted;
                 let admitted =
                     book.admit(&job, row.id, row.revision, None, occurrence, params.clone(), arriving);
@@ -157,7 +161,7 @@ impl Engine {
             .await?;
         self.follow(&effects);
         match cancelled {
-            Some(run) => Ok(run),
+            Some(run) => Ok(self.with_start(run)),
             None if self.store().run(run).await?.is_some() => Err(EngineError::State {
                 message: format!("run {run} has ended"),
                 hint: format!("punctual runs shows how; punctual retry {run} runs it again"),
@@ -322,6 +326,16 @@ fn rearm(book: &mut Book, snapshot: &Snapshot) -> usize {
 
 fn triggers_of(snapshot: &Snapshot, job: JobId) -> Vec<TriggerRow> {
     snapshot.triggers.iter().filter(|t| t.job == job).cloned().collect()
+}
+
+/// Refuses a job that was loaded paused because its action is for another build: every run of it would fail.
+fn can_carry_out(job: &Job, name: &str) -> Result<(), EngineError> {
+    let Action::Unsupported(what) = &job.action else { return Ok(()) };
+    Err(EngineError::State {
+        message: format!("this build cannot carry out {what}, the action of job {name}"),
+        hint: "use `run`, or keep the job paused for a later release; punctual explain DEF102 says more"
+            .into(),
+    })
 }
 
 /// Disposes of what fell due until now and takes the job's triggers out of the due set.

@@ -8,15 +8,11 @@ use punctual_core::attempt::{Attempt, Exit, Outcome};
 use punctual_core::id::{Fence, NodeId};
 use punctual_core::job::{Command, Job, Process};
 use punctual_core::run::Run;
-use punctual_core::schedule::Schedule;
 use punctual_core::spec::template;
 use punctual_core::time::Timestamp;
-use punctual_core::trigger::{TimeRule, When};
-use punctual_core::zone::Zone;
 use serde_json::{Map, Value};
 use std::path::Path;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Where programs are looked for unless the definition says otherwise.
@@ -70,7 +66,7 @@ pub fn start(
         env.extend(own.map(|(k, v)| (k.to_owned(), v.clone())));
     }
     env.push(("PATH".into(), PATH.into()));
-    env.push(("TZ".into(), zone(job, run).name().to_owned()));
+    env.push(("TZ".into(), job.zone_of(&run.key).name().to_owned()));
     // Later entries win: what the definition sets stands over the defaults, the contract over everything.
     env.extend(process.env.iter().cloned());
     env.extend(contract);
@@ -182,22 +178,9 @@ fn contract(job: &Job, run: &Run, params: &Map<String, Value>) -> Vec<(String, S
     contract
 }
 
-/// The zone whose clock the run's trigger reads; UTC where none does.
-fn zone(job: &Job, run: &Run) -> Arc<Zone> {
-    let own = job
-        .triggers
-        .iter()
-        .filter(|t| run.key.strip_prefix(&t.name).is_some_and(|rest| rest.starts_with(':')));
-    let zones = own.chain(&job.triggers).filter_map(|t| match &t.when {
-        When::Time(TimeRule { schedule: Schedule::Cron(cron), .. }) => Some(cron.zone.clone()),
-        _ => None,
-    });
-    zones.into_iter().next().unwrap_or_else(Zone::utc)
-}
-
 fn nominal_date(job: &Job, run: &Run) -> String {
     // Local seconds written as if they were UTC give the date on the wall.
-    let local = Timestamp::from_secs(zone(job, run).local(run.nominal)).to_string();
+    let local = Timestamp::from_secs(job.zone_of(&run.key).local(run.nominal)).to_string();
     local.split('T').next().unwrap_or_default().to_owned()
 }
 

@@ -41,6 +41,8 @@ struct Inner {
     started: Mutex<BTreeMap<RunId, (Fence, Timestamp)>>,
     /// Items that were set aside because they could not be decided.
     quarantined: AtomicU64,
+    /// Why the served definitions, as they stand in their files, are not in force.
+    definitions_fault: Mutex<Option<String>>,
 }
 
 /// What is said of a running daemon.
@@ -68,6 +70,7 @@ impl Engine {
             daemon: RwLock::new(None),
             started: Mutex::default(),
             quarantined: AtomicU64::new(0),
+            definitions_fault: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -110,6 +113,16 @@ impl Engine {
     /// Items that were set aside since the start because they could not be decided.
     pub fn quarantined(&self) -> u64 {
         self.inner.quarantined.load(Ordering::Relaxed)
+    }
+
+    /// Why the served definitions, as they stand in their files, are not in force; `None` if they are.
+    pub fn definitions_fault(&self) -> Option<String> {
+        self.inner.definitions_fault.lock().expect("no holder of this lock panics").clone()
+    }
+
+    /// Says why the served definitions could not be taken over, or that they were.
+    pub fn set_definitions_fault(&self, fault: Option<String>) {
+        *self.inner.definitions_fault.lock().expect("no holder of this lock panics") = fault;
     }
 
     pub(crate) fn count_quarantine(&self) {
@@ -300,6 +313,8 @@ fn broken(why: &str) -> Job {
         queue: "normal".into(),
         priority: 0,
         output_bytes_max: 1024 * 1024,
+        zone: punctual_core::zone::Zone::utc(),
+        trigger_zones: Vec::new(),
         on_failure: Action::None,
     }
 }

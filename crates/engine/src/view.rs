@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Nominal times that one answer lists.
+/// Nominal times that one answer lists; [`Engine::ticks`] gives one more where there are more.
 pub const TICKS_LISTED_MAX: usize = 100_000;
 
 /// A job, as listed.
@@ -87,6 +87,8 @@ pub struct Status {
     pub overdue: Duration,
     /// Items set aside since the daemon started because they could not be decided.
     pub quarantined: u64,
+    /// Why the served definitions, as they stand in their files, are not in force.
+    pub definitions_fault: Option<String>,
     /// Version and source of the zone table.
     pub zones: (String, String),
     /// The definitions served.
@@ -199,7 +201,7 @@ impl Engine {
     }
 
     /// What became of each nominal time of a job from `from` up to, not including, `to`: the past from the record,
-    /// what is to come as `pending`.
+    /// what is to come as `pending`. At most one more than [`TICKS_LISTED_MAX`], which tells that there are more.
     ///
     /// # Errors
     /// There is no such job, or the store cannot be read.
@@ -231,7 +233,7 @@ impl Engine {
         }
         for skip in record.skips {
             let times = skip.range.times().filter(|t| *t >= from && *t < to);
-            ticks.extend(times.take(TICKS_LISTED_MAX).map(|nominal| Tick {
+            ticks.extend(times.take(TICKS_LISTED_MAX + 1).map(|nominal| Tick {
                 nominal,
                 disposition: skip.range.disposition,
                 reason: skip.range.reason,
@@ -244,7 +246,7 @@ impl Engine {
             self.pending(&row, &triggers, from, to, &mut ticks).await?;
         }
         ticks.sort_by(|a, b| (a.nominal, &a.trigger).cmp(&(b.nominal, &b.trigger)));
-        ticks.truncate(TICKS_LISTED_MAX);
+        ticks.truncate(TICKS_LISTED_MAX + 1);
         Ok(ticks)
     }
 
@@ -266,7 +268,7 @@ impl Engine {
             };
             let before = Timestamp::from_micros(from.as_micros() - 1);
             let mut at = trigger.state.cursor.max(before);
-            while ticks.len() < TICKS_LISTED_MAX {
+            while ticks.len() <= TICKS_LISTED_MAX {
                 let next = if fire::is_delay(rule) {
                     trigger.state.next_at.filter(|next| *next > at)
                 } else {
@@ -355,6 +357,7 @@ impl Engine {
             paused: jobs.iter().filter(|j| j.paused.is_some()).count(),
             overdue: due.map_or(Duration::ZERO, |due| now.since(due)),
             quarantined: self.quarantined(),
+            definitions_fault: self.definitions_fault(),
             zones: (self.zones().version().to_owned(), self.zones().source().to_owned()),
             owner: daemon.map(|d| d.owner).unwrap_or_default(),
         })

@@ -4,10 +4,12 @@ use crate::error::EngineError;
 use crate::shared::Engine;
 use crate::view::{JobView, RunView, rule_text};
 use punctual_core::attempt::{Attempt, Outcome};
+use punctual_core::fire;
 use punctual_core::id::RunId;
 use punctual_core::job::{Job, Overlap};
 use punctual_core::occurrence::{Disposition, Reason};
 use punctual_core::run::{Hold, Run, RunState, Verdict};
+use punctual_core::schedule::Schedule;
 use punctual_core::spec::format_duration;
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::When;
@@ -200,10 +202,20 @@ impl Engine {
         let job = self.definition(view.row.id, view.row.revision).await?;
         for trigger in &job.triggers {
             if let When::Time(rule) = &trigger.when {
-                why.facts.push(match rule.schedule.matches(at) {
-                    Err(because) => format!("trigger {}: {because}", trigger.name),
+                let state = view.triggers.iter().find(|t| t.name == trigger.name).map(|t| t.state);
+                let before = Timestamp::from_micros(at.as_micros() - 1);
+                let next = state.and_then(|state| fire::next_after(rule, &state, before).unwrap_or(None));
+                why.facts.push(match (next, rule.schedule.matches(at)) {
                     // Not of the record: the job, or this rule of it, came later.
-                    Ok(()) => format!("trigger {} would fire then, and was not in force", trigger.name),
+                    (Some(next), _) if next == at => {
+                        format!("trigger {} has that instant, and was not in force then", trigger.name)
+                    }
+                    // An interval's instants depend on where it is anchored, which its state knows.
+                    (Some(next), _) if matches!(rule.schedule, Schedule::Every(_)) => {
+                        format!("trigger {}: the first instant after that is {next}", trigger.name)
+                    }
+                    (_, Err(because)) => format!("trigger {}: {because}", trigger.name),
+                    (_, Ok(())) => format!("trigger {} has no such instant", trigger.name),
                 });
             }
         }

@@ -515,3 +515,19 @@ fn a_trigger_that_cannot_be_decided_is_set_aside_and_the_others_go_on() {
     assert!(why.answer.contains("quarantined"), "{}", why.answer);
     assert_eq!(world.engine.quarantined(), 1);
 }
+
+#[test]
+fn an_occurrence_follows_the_clock_of_its_trigger_or_of_its_job() {
+    let world = World::new();
+    world.apply(
+        "job: {name: a, timeZone: Asia/Shanghai, triggers: [{name: t, every: 1h}, \
+         {name: u, at: '2026-12-01T02:00', timeZone: Asia/Tokyo}, {name: v, cron: '0 2 * * *', timeZone: UTC}]}",
+    );
+    let jobs = block_on(world.engine.jobs()).expect("lists");
+    let job = block_on(world.engine.definition(jobs[0].row.id, jobs[0].row.revision)).expect("loads");
+    let zone = |key: &str| job.zone_of(key).name().to_owned();
+    assert_eq!(zone("t:2026-11-24T09:00:00Z"), "Asia/Shanghai");
+    assert_eq!(zone("u:2026-11-24T09:00:00Z"), "Asia/Tokyo");
+    assert_eq!(zone("v:2026-11-24T09:00:00Z"), "UTC");
+    assert_eq!(zone("submitted:1"), "Asia/Shanghai");
+}

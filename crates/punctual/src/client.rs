@@ -2,7 +2,7 @@
 //! router in this process over the store, when no daemon has it.
 
 use crate::data::Data;
-use crate::failure::{Failure, NO, NOT_FOUND, UNAVAILABLE};
+use crate::failure::{Failure, NO, NOT_FOUND, UNAVAILABLE, USAGE};
 use crate::local::{self, Local};
 use axum::body::Body;
 use http_body_util::{BodyExt, Limited};
@@ -259,6 +259,8 @@ fn document<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
 fn refusal(reply: &Reply) -> Failure {
     let exit = match reply.status {
         StatusCode::NOT_FOUND => NOT_FOUND,
+        // What the daemon cannot read stood on the command line.
+        StatusCode::BAD_REQUEST => USAGE,
         status if status.is_server_error() => UNAVAILABLE,
         _ => NO,
     };

@@ -9,8 +9,7 @@ use std::process::ExitCode;
 pub const OK: u8 = 0;
 /// The input is refused, or the answer is no.
 pub const NO: u8 = 1;
-/// The command line cannot be read. Given out by clap.
-#[allow(dead_code, reason = "documents the code that clap ends with")]
+/// The command line cannot be read: by clap, or in a value by the daemon.
 pub const USAGE: u8 = 2;
 /// There is no such job or run.
 pub const NOT_FOUND: u8 = 3;

@@ -136,3 +136,18 @@ fn a_run_under_way_is_seen_and_cancelled() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("error[RUN004]: "));
 }
+
+#[test]
+fn a_file_that_was_emptied_changes_nothing_and_the_doctor_says_so() {
+    let daemon = Daemon::start("emptied");
+    let file = daemon.directory.join("jobs.yaml");
+    std::fs::write(&file, "").expect("written");
+    let finding = |daemon: &Daemon| daemon.json(&["doctor"]).to_string();
+    daemon.until("the doctor sees it", |daemon| finding(daemon).contains("API029"));
+    assert_eq!(daemon.json(&["jobs"]).as_array().map(Vec::len), Some(8), "the last good ones go on");
+    std::fs::write(&file, format!("{JOBS}  - {{name: added}}\n")).expect("written");
+    daemon.until("the next good ones are taken over", |daemon| {
+        daemon.json(&["jobs"]).as_array().map(Vec::len) == Some(9)
+    });
+    assert!(!finding(&daemon).contains("API029"));
+}

@@ -119,10 +119,14 @@ fn refusals_have_a_code_a_hint_and_an_exit_code() {
         (&["runs", "bakcup"], "RUN001", 3),
         (&["trigger", "bakcup"], "RUN001", 3),
         (&["trigger", "bakcup", "--wait"], "API020", 125),
-        (&["ticks", "backup", "--from", "tomorrow"], "API009", 1),
-        (&["runs", "--since", "yesterday"], "API009", 1),
+        (&["ticks", "backup", "--from", "tomorrow"], "API009", 2),
+        (&["runs", "--since", "yesterday"], "API009", 2),
         (&["cancel", "bakcup"], "RUN002", 3),
-        (&["why", "backup@soon"], "API009", 1),
+        (&["ticks", "backup", "--from", "1h", "--to", "2h"], "API009", 2),
+        (&["runs", "-n", "10001"], "API009", 2),
+        (&["trigger", "backup", "--param", "a b=c"], "API021", 2),
+        (&["trigger", "backup", "--key", "a\nb"], "API021", 2),
+        (&["why", "backup@soon"], "API009", 2),
         (&["jobs", "--data", "/nonexistent"], "API014", 4),
         (&["retry", "idle"], "API019", 3),
     ] {
@@ -165,4 +169,18 @@ fn tables_have_no_colour_where_there_is_no_terminal_and_end_quietly_with_their_r
     let script = format!("{} completions bash | head -n 1", env!("CARGO_BIN_EXE_punctual"));
     let output = Command::new("sh").args(["-c", &script]).output().expect("a shell");
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_job_for_another_build_is_neither_resumed_nor_triggered() {
+    let scratch = Scratch::applied("unsupported");
+    let file = scratch.0.join("web.yaml");
+    std::fs::write(&file, "jobs:\n  - {name: web, http: {url: 'http://localhost/'}}\n").expect("written");
+    scratch.json(&["apply", &file.to_string_lossy()]);
+    for command in ["resume", "trigger"] {
+        let output = scratch.run(&[command, "web"]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("cannot carry out http") && text.contains("DEF102"), "{text}");
+    }
 }

@@ -243,12 +243,6 @@ impl AttemptDto {
     }
 }
 
-/// A finished run as JSON text, for a notification's standard input.
-pub fn run_json(job: &str, run: &Run) -> String {
-    let dto = RunDto::new(run, job, None, run.due);
-    serde_json::to_string(&dto).expect("these shapes have string keys only")
-}
-
 /// The run that a submission made or found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -378,6 +372,8 @@ pub struct StatusDto {
     pub quarantined: u64,
     /// The definitions it serves.
     pub definitions: Option<String>,
+    /// Why these, as they stand in their files, are not in force: the first of their errors.
+    pub definitions_fault: Option<String>,
 }
 
 impl From<Status> for StatusDto {
@@ -393,6 +389,7 @@ impl From<Status> for StatusDto {
             zones_source: status.zones.1,
             shadow: status.shadow,
             quarantined: status.quarantined,
+            definitions_fault: status.definitions_fault,
             definitions: Some(status.owner).filter(|o| !o.is_empty()),
         }
     }

@@ -19,6 +19,8 @@ pub const TOO_SLOW: Code = Code("API007");
 pub const NO_PATH: Code = Code("API008");
 /// A parameter of the query cannot be read.
 pub const BAD_QUERY: Code = Code("API009");
+/// A key or parameters that no job can be given.
+pub const BAD_SUBMISSION: Code = Code("API021");
 /// An attempt's log cannot be read.
 pub const NO_LOG: Code = Code("API010");
 

@@ -19,6 +19,7 @@ mod routes;
 #[path = "../tests/support/seed.rs"]
 #[allow(dead_code, reason = "each test takes what it needs")]
 mod seed;
+mod submission;
 
 pub use listen::serve_unix;
 pub use router::router;

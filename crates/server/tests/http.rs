@@ -248,6 +248,8 @@ async fn what_is_not_understood_is_refused_in_one_shape() {
     for (path, body, status, code) in [
         ("/v1/jobs/backup/trigger", Some(r#"{"kye":"k"}"#), 400, "API005"),
         ("/v1/jobs/backup/trigger", Some("{"), 400, "API005"),
+        ("/v1/jobs/backup/trigger", Some(r#"{"key":"a\u0000"}"#), 400, "API021"),
+        ("/v1/jobs/backup/trigger", Some(r#"{"params":{"a b":1}}"#), 400, "API021"),
         ("/v1/apply", Some("{}"), 400, "API005"),
         ("/v1/apply", Some(r#"{"jobs":[{"name":"a"}]}"#), 400, "API005"),
         ("/v1/apply", Some(large.as_str()), 413, "API006"),
@@ -255,6 +257,8 @@ async fn what_is_not_understood_is_refused_in_one_shape() {
         ("/v1/jobs", Some("{}"), 405, "API008"),
         ("/v1/runs?limt=3", None, 400, "API009"),
         ("/v1/runs?since=yesterday", None, 400, "API009"),
+        ("/v1/runs?limit=10001", None, 400, "API009"),
+        ("/v1/jobs/backup/ticks?from=1h&to=2h", None, 400, "API009"),
         ("/v1/why", None, 400, "API009"),
         ("/v1/jobs/%ff", None, 400, "API009"),
         ("/v1/why?job=backup&run=x", None, 400, "API009"),
@@ -332,4 +336,28 @@ async fn a_log_is_read_from_where_the_last_piece_ended_until_its_attempt_has_end
     // A link in the place of a log is not followed.
     let (status, text, ..) = get("success", "?attempt=2").await;
     assert!(status == 500 && !text.contains("root:"), "{text}");
+}
+
+#[tokio::test]
+async fn a_list_of_ticks_that_would_be_cut_is_refused() {
+    let (_scratch, engine, router) = served("cut");
+    let mut often = punctual_core::spec::JobSpec::named("often");
+    often.triggers = vec![punctual_core::spec::TriggerSpec::new(punctual_core::spec::RuleSpec::Cron {
+        expression: "* * * * * *".to_owned(),
+        time_zone: "UTC".to_owned(),
+        dst: punctual_core::schedule::DstPolicy::Debian,
+        dialect: punctual_core::cron::Dialect::Standard,
+    })];
+    engine.apply(vec![often], "", punctual_engine::apply::ApplyMode::Apply, false).await.expect("applied");
+    let ticks = async |seconds: i64| {
+        let (from, to) = (after(1), after(1 + seconds));
+        ask(&router, &format!("/v1/jobs/often/ticks?from={from}&to={to}"), None).await
+    };
+    let (status, listed) = ticks(100_000).await;
+    assert_eq!((status, listed.as_array().map(Vec::len)), (StatusCode::OK, Some(100_000)));
+    let (status, error) = ticks(100_001).await;
+    assert_eq!(
+        (status, &error["error"]["hint"]),
+        (StatusCode::BAD_REQUEST, &json!("ask for a shorter span"))
+    );
 }

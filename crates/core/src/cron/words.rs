@@ -32,16 +32,39 @@ impl Cron {
         ];
         match language {
             English => parts.into_iter().flatten().collect::<Vec<_>>().join(", "),
-            // The greater comes first, without a comma where the parts are plain.
-            Chinese => parts.into_iter().rev().flatten().collect::<Vec<_>>().join("，"),
+            // The greater comes first.
+            Chinese => {
+                let [time, mut days, mut months, years] = parts;
+                if let (Some(in_months), Some(on_days)) = (&months, &days)
+                    && on_days.starts_with("每月")
+                {
+                    let on_days = on_days.replace("每月 ", "").replace("每月", "");
+                    days = Some(between(in_months, "的", &on_days));
+                    months = None;
+                }
+                [years, months, days, time].into_iter().flatten().collect::<Vec<_>>().join("，")
+            }
         }
     }
 }
 
-/// The values of a field if it is a list of plain numbers.
+/// The values of a field if it is a list of plain numbers. `*/45` in the minute field is 0 and 45: only a step that
+/// divides the field is an interval.
 fn plain(field: &Field) -> Option<Vec<u16>> {
-    let value = |item: &Item| if let Item::Value(value) = item { Some(*value) } else { None };
-    field.items.iter().map(value).collect()
+    let (min, max) = field.kind.bounds();
+    let mut values = Vec::new();
+    for item in &field.items {
+        match item {
+            Item::Value(value) => values.push(*value),
+            Item::All { step } if !u32::from(max - min + 1).is_multiple_of(*step) => {
+                values.extend((min..=max).step_by(usize::try_from(*step).unwrap_or(usize::MAX)));
+            }
+            _ => return None,
+        }
+    }
+    values.sort_unstable();
+    values.dedup();
+    Some(values)
 }
 
 /// Second, minute and hour.
@@ -70,7 +93,7 @@ fn time(pattern: &Pattern, language: Language) -> Option<String> {
     let on_the_hour = plain(minute).as_deref() == Some(&[0]) && whole_minutes;
     if !hour_bare {
         parts.push(unit(hour, language));
-    } else if !minute_bare && !on_the_hour && !minute.star {
+    } else if !minute_bare && !on_the_hour && (!minute.star || plain(minute).is_some()) {
         parts.push(if language == English { "every hour".to_owned() } else { "每小时".to_owned() });
     }
     if language == Chinese {
@@ -105,12 +128,19 @@ fn clock_times(second: Option<&Field>, minute: &Field, hour: &Field, language: L
 
 /// `a, b and c`
 fn join(parts: &[String], language: Language) -> String {
-    let (comma, and) = if language == English { (", ", " and ") } else { ("、", "和") };
-    match parts {
-        [] => String::new(),
-        [only] => only.clone(),
-        [first @ .., last] => format!("{}{and}{last}", first.join(comma)),
+    match (parts, language) {
+        ([], _) => String::new(),
+        ([only], _) => only.clone(),
+        ([first @ .., last], English) => format!("{} and {last}", first.join(", ")),
+        ([first @ .., last], Chinese) => between(&first.join("、"), "和", last),
     }
+}
+
+/// Chinese words around a particle, with a space beside numbers.
+fn between(left: &str, particle: &str, right: &str) -> String {
+    let space = |beside: Option<char>| if beside.is_some_and(|c| c.is_ascii_digit()) { " " } else { "" };
+    let (before, after) = (space(left.chars().last()), space(right.chars().next()));
+    format!("{left}{before}{particle}{after}{right}")
 }
 
 /// `every 5 minutes`, `minutes 5, 10 and 20 through 30`.
@@ -120,7 +150,8 @@ fn unit(field: &Field, language: Language) -> String {
         Kind::Minute => ("minute", "minutes", "分钟"),
         _ => ("hour", "hours", "小时"),
     };
-    if let [Item::All { step }] = field.items.as_slice() {
+    let values = plain(field);
+    if let ([Item::All { step }], None) = (field.items.as_slice(), &values) {
         return match (language, step) {
             (English, 1) => format!("every {singular}"),
             (English, step) => format!("every {step} {plural}"),
@@ -128,12 +159,16 @@ fn unit(field: &Field, language: Language) -> String {
             (Chinese, step) => format!("每 {step} {zh}"),
         };
     }
-    let one = matches!(field.items.as_slice(), [Item::Value(_)]);
-    let list = list(field, language, &|value| value.to_string());
+    let one = values.as_ref().is_some_and(|values| values.len() == 1);
+    let list = match values {
+        Some(values) => join(&values.iter().map(u16::to_string).collect::<Vec<_>>(), language),
+        None => list(field, language, &|value| value.to_string()),
+    };
     match language {
         English => format!("{} {list}", if one { singular } else { plural }),
         Chinese => {
-            format!("第 {list} {}", if field.kind == Kind::Hour { "点" } else { zh.trim_end_matches('钟') })
+            let unit = if field.kind == Kind::Hour { "点" } else { zh.trim_end_matches('钟') };
+            between(&between("", "第", &list), unit, "")
         }
     }
 }
@@ -150,8 +185,8 @@ fn part(item: Item, kind: Kind, language: Language, name: &dyn Fn(u16) -> String
         _ if from == to => name(from),
         (English, 1) => format!("{} through {}", name(from), name(to)),
         (English, step) => format!("every {} from {} through {}", ordinal(step), name(from), name(to)),
-        (Chinese, 1) => format!("{}至{}", name(from), name(to)),
-        (Chinese, step) => format!("{}至{}每隔 {step}", name(from), name(to)),
+        (Chinese, 1) => between(&name(from), "至", &name(to)),
+        (Chinese, step) => format!("{}（步长 {step}）", between(&name(from), "至", &name(to))),
     };
     let (min, max) = kind.bounds();
     Some(match item {
@@ -161,8 +196,11 @@ fn part(item: Item, kind: Kind, language: Language, name: &dyn Fn(u16) -> String
         Item::Hash { from, to, step } => match (language, step) {
             (English, None) => format!("one of {} through {} by the job's name", name(from), name(to)),
             (English, Some(step)) => format!("every {} from a start by the job's name", ordinal(step)),
-            (Chinese, None) => format!("由作业名决定的{}至{}之一", name(from), name(to)),
-            (Chinese, Some(step)) => format!("起点由作业名决定、每隔 {step}"),
+            (Chinese, None) => {
+                let range = between(&name(from), "至", &name(to));
+                between(&between("", "由作业名决定的", &range), "之一", "")
+            }
+            (Chinese, Some(step)) => format!("起点由作业名决定（步长 {step}）"),
         },
         _ => return None,
     })
@@ -186,7 +224,7 @@ fn days(pattern: &Pattern, language: Language) -> Option<String> {
     match (of_month, of_week) {
         (None, None) => {
             let months = pattern.field(Kind::Month).is_some_and(|field| !field.bare);
-            let fixed = pattern.field(Kind::Hour).is_some_and(|hour| !hour.star);
+            let fixed = pattern.field(Kind::Hour).is_some_and(|hour| !hour.star || plain(hour).is_some());
             let every = if language == English { "every day" } else { "每天" };
             (fixed || months).then(|| every.to_owned())
         }
@@ -234,13 +272,14 @@ fn days_of_month(field: &Field, language: Language) -> String {
             _ => return None,
         })
     };
-    let plain = list(field, language, &|day| day.to_string());
+    let name = |day: u16| if language == English { day.to_string() } else { format!("{day} 日") };
+    let plain = list(field, language, &name);
     let one = matches!(field.items.as_slice(), [Item::Value(_)]);
     let mut parts = Vec::new();
     if !plain.is_empty() {
         parts.push(match language {
             English => format!("{} {plain} of the month", if one { "day" } else { "days" }),
-            Chinese => format!("每月 {plain} 日"),
+            Chinese => between("", "每月", &plain),
         });
     }
     parts.extend(field.items.iter().filter_map(special));
@@ -287,7 +326,7 @@ fn months(pattern: &Pattern, language: Language) -> Option<String> {
         English => {
             format!("in {}", list(field, language, &|month| MONTHS_LONG[usize::from(month) - 1].to_owned()))
         }
-        Chinese => list(field, language, &|month| format!("{month}月")),
+        Chinese => list(field, language, &|month| format!("{month} 月")),
     })
 }
 
@@ -295,7 +334,7 @@ fn years(pattern: &Pattern, language: Language) -> Option<String> {
     let field = pattern.field(Kind::Year).filter(|field| !field.bare)?;
     Some(match language {
         English => format!("in {}", list(field, language, &|year| year.to_string())),
-        Chinese => list(field, language, &|year| format!("{year}年")),
+        Chinese => list(field, language, &|year| format!("{year} 年")),
     })
 }
 
@@ -312,12 +351,12 @@ mod tests {
             ("@hourly", "every hour, on the hour", "每小时整点"),
             ("@daily", "at 00:00, every day", "每天，00:00"),
             ("30 2 * * MON-FRI", "at 02:30, on Monday through Friday", "星期一至星期五，02:30"),
-            ("0 9,18 1 * *", "at 09:00 and 18:00, on day 1 of the month", "每月 1 日，09:00和18:00"),
+            ("0 9,18 1 * *", "at 09:00 and 18:00, on day 1 of the month", "每月 1 日，09:00 和 18:00"),
             ("15 * * * *", "minute 15, every hour", "每小时，第 15 分"),
             (
                 "*/10 9-17 * * *",
                 "every 10 minutes, hours 9 through 17, every day",
-                "每天，第 9至17 点，每 10 分钟",
+                "每天，第 9 至 17 点，每 10 分钟",
             ),
             ("0 0 L * *", "at 00:00, on the last day of the month", "每月最后一天，00:00"),
             ("0 0 * * FRI#L", "at 00:00, on the last Friday of the month", "每月最后一个星期五，00:00"),
@@ -328,9 +367,42 @@ mod tests {
                 "每月 1 日且为星期一，12:00",
             ),
             ("0 12 1 * MON", "at 12:00, on day 1 of the month or on Monday", "每月 1 日或星期一，12:00"),
-            ("0 0 1 1 *", "at 00:00, on day 1 of the month, in January", "1月，每月 1 日，00:00"),
-            ("30 0 12 * * * 2027", "at 12:00:30, every day, in 2027", "2027年，每天，12:00:30"),
+            ("0 0 1 1 *", "at 00:00, on day 1 of the month, in January", "1 月的 1 日，00:00"),
+            ("30 0 12 * * * 2027", "at 12:00:30, every day, in 2027", "2027 年，每天，12:00:30"),
             ("*/15 * * * * *", "every 15 seconds", "每 15 秒"),
+            (
+                "5-59/15 * * * *",
+                "minutes every 15th from 5 through 59, every hour",
+                "每小时，第 5 至 59（步长 15）分",
+            ),
+            ("0 0 1,15 * *", "at 00:00, on days 1 and 15 of the month", "每月 1 日和 15 日，00:00"),
+            (
+                "0 0 L 2-4 *",
+                "at 00:00, on the last day of the month, in February through April",
+                "2 月至 4 月的最后一天，00:00",
+            ),
+        ];
+        for (text, english, chinese) in cases {
+            let cron = Cron::parse(text, Dialect::Standard).expect(text);
+            assert_eq!(cron.explain(English), english, "{text}");
+            assert_eq!(cron.explain(Chinese), chinese, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_step_that_does_not_divide_its_field_is_told_by_its_values() {
+        let cases = [
+            ("*/70 * * * *", "every hour, on the hour", "每小时整点"),
+            ("*/45 * * * *", "minutes 0 and 45, every hour", "每小时，第 0 和 45 分"),
+            ("*/45 9 * * *", "at 09:00 and 09:45, every day", "每天，09:00 和 09:45"),
+            (
+                "0 */5 * * *",
+                "at 00:00, 05:00, 10:00, 15:00 and 20:00, every day",
+                "每天，00:00、05:00、10:00、15:00 和 20:00",
+            ),
+            ("*/40 * * * * *", "seconds 0 and 40", "第 0 和 40 秒"),
+            ("*/90 * * * * *", "every minute", "每分钟"),
+            ("*/30 */6 * * *", "every 30 minutes, every 6 hours", "每 6 小时，每 30 分钟"),
         ];
         for (text, english, chinese) in cases {
             let cron = Cron::parse(text, Dialect::Standard).expect(text);

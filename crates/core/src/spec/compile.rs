@@ -25,7 +25,17 @@ impl JobSpec {
     pub fn compile(&self, zones: Zones<'_>) -> Result<Job, Vec<Diagnostic>> {
         let mut faults = Vec::new();
         let mut triggers = Vec::new();
+        let zone = zones(&self.time_zone).map_err(|error| vec![error.diagnostic()])?;
+        let mut trigger_zones = Vec::new();
         for trigger in &self.triggers {
+            let own = match &trigger.rule {
+                RuleSpec::Cron { time_zone, .. } => Some(time_zone),
+                _ => trigger.time_zone.as_ref(),
+            };
+            match own.map(|name| zones(name)).transpose() {
+                Ok(own) => trigger_zones.extend(own.map(|zone| (trigger.identity(), zone))),
+                Err(error) => faults.push(error.diagnostic()),
+            }
             match self.compile_trigger(trigger, zones) {
                 Ok(trigger) => triggers.push(trigger),
                 Err(fault) => faults.push(fault),
@@ -40,6 +50,8 @@ impl JobSpec {
         };
         Ok(Job {
             name: self.name.clone(),
+            zone,
+            trigger_zones,
             triggers,
             action: match &self.action {
                 ActionSpec::None => Action::None,
@@ -67,7 +79,12 @@ impl JobSpec {
         })
     }
 
-    fn compile_trigger(&self, trigger: &TriggerSpec, zones: Zones<'_>) -> Result<Trigger, Diagnostic> {
+    /// One of its triggers as the decisions see it.
+    pub(super) fn compile_trigger(
+        &self,
+        trigger: &TriggerSpec,
+        zones: Zones<'_>,
+    ) -> Result<Trigger, Diagnostic> {
         let catch_up = CatchUp {
             policy: self.catch_up.policy,
             window: self.catch_up.window,

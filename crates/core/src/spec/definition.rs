@@ -32,6 +32,9 @@ pub struct JobSpec {
     /// The name whose cursors and history it takes over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renamed_from: Option<String>,
+    /// Whose clock it follows where no trigger says otherwise; its dates, and what `TZ` tells it.
+    #[serde(default = "utc", skip_serializing_if = "is_utc")]
+    pub time_zone: String,
     /// Whether its triggers rest. Also set for a job whose executor this build does not have.
     pub paused: bool,
     /// What makes it due.
@@ -72,6 +75,14 @@ pub struct JobSpec {
     /// What is done once a run ended badly, with the job's user, environment and directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<CommandSpec>,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+fn is_utc(zone: &str) -> bool {
+    zone == "UTC"
 }
 
 /// What is done.
@@ -135,6 +146,9 @@ pub struct TriggerSpec {
     pub name: Option<String>,
     /// The rule.
     pub rule: RuleSpec,
+    /// Whose clock it follows, where neither its rule nor its job says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
     /// The days on which it fires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar: Option<CalendarUse>,
@@ -319,6 +333,7 @@ impl JobSpec {
             description: None,
             labels: BTreeMap::new(),
             renamed_from: None,
+            time_zone: utc(),
             paused: false,
             triggers: Vec::new(),
             action: ActionSpec::None,
@@ -390,6 +405,7 @@ impl TriggerSpec {
         Self {
             name: None,
             rule,
+            time_zone: None,
             calendar: None,
             start: None,
             end: None,

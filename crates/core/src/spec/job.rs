@@ -53,7 +53,8 @@ impl<'n> Layers<'n> {
     }
 }
 
-/// Reads a job. `None`: so much is wrong that nothing can be said of it as a whole; the reader has why.
+/// Reads a job. `None`: it has no name, or so much is wrong that nothing can be said of it as a whole; the reader has
+/// why. The rest of a job without a name is read all the same, for its faults.
 pub(crate) fn read(
     reader: &mut Reader<'_>,
     node: &Node,
@@ -62,12 +63,12 @@ pub(crate) fn read(
 ) -> Option<Read> {
     let job = reader.fields(node, &JOB)?;
     let layers = Layers { job, defaults };
-    let Some(name_entry) = layers.job.get("name") else {
+    let name_entry = layers.job.get("name");
+    if name_entry.is_none() {
         reader.missing(node.place, "the job", "name", "give it a name: `name: data-sync`");
-        return None;
-    };
-    let name = reader.name(Some(name_entry));
-    let place = name_entry.node.place;
+    }
+    let name = reader.name(name_entry);
+    let place = name_entry.map_or(node.place, |entry| entry.node.place);
     let mut spec = JobSpec::named(name.clone().unwrap_or_default());
 
     let job = &layers.job;
@@ -79,6 +80,7 @@ pub(crate) fn read(
         time_zone: trigger::zone(reader, layers.get("timeZone")).unwrap_or_else(|| "UTC".to_owned()),
         dst: reader.choice(layers.get("dst")).unwrap_or_default(),
     };
+    spec.time_zone.clone_from(&zoning.time_zone);
     let upstreams = trigger::read_all(reader, job, &zoning, shared, &mut spec);
     spec.action = read_action(reader, &layers, place, &mut spec.paused);
     read_rules(reader, &layers, &mut spec);

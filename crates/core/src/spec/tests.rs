@@ -118,7 +118,7 @@ fn the_document_of_the_design_loads_with_its_defaults() {
     assert_eq!(
         sync.to_json(),
         json!({
-            "name": "data-sync", "paused": false,
+            "name": "data-sync", "timeZone": "Asia/Shanghai", "paused": false,
             "triggers": [{
                 "rule": {"cron": {"expression": "*/5 * * * *", "timeZone": "Asia/Shanghai", "dst": "debian", "dialect": "standard"}},
                 "jitter": "10s",
@@ -620,5 +620,53 @@ mod properties {
             let key = keys[key % keys.len()];
             holds(&with(shape, key, &value));
         }
+    }
+}
+
+#[test]
+fn a_rule_that_its_calendar_never_allows_is_refused() {
+    let text = |trigger: &str| {
+        format!(
+            "calendars: {{work: {{weekdays: mon-fri}}, day: {{include: [2026-12-25]}}}}\n\
+             job: {{name: j, schedule: {{{trigger}}}}}"
+        )
+    };
+    let never = [
+        "cron: \"0 9 * * sat\", calendar: work",
+        "cron: \"0 9 * * mon-fri\", calendar: {name: work, mode: except}",
+        "cron: \"0 9 24 * *\", calendar: day",
+        "cron: \"0 9 * * *\", calendar: day, start: 2027-01-01T00:00:00Z",
+        "at: 2026-11-28T09:00:00Z, calendar: work",
+        "every: 7d, anchor: 2026-11-28T09:00:00Z, calendar: work",
+    ];
+    for trigger in never {
+        let found = errors(&text(trigger));
+        assert_eq!(found.len(), 1, "{trigger}: {}", render(&found));
+        assert_eq!(found[0].code.0, "TRG004", "{trigger}");
+        assert!(found[0].detail.as_ref().is_some_and(|why| why.contains("calendar")), "{trigger}");
+    }
+    let told = render(&errors(&text(never[0])));
+    assert!(told.contains("calendar \"work\" leaves out all its days"), "{told}");
+    assert!(told.contains("is a Saturday, not a day of calendar work"), "{told}");
+    let allowed = [
+        "cron: \"0 9 * * sat,mon\", calendar: work",
+        "cron: \"0 9 * * sat\", calendar: {name: work, mode: next-business-day}",
+        "cron: \"0 9 * * sat\", calendar: {name: work, mode: except}",
+        "cron: \"0 9 25 * *\", calendar: day",
+        "every: 1d, calendar: work",
+    ];
+    for trigger in allowed {
+        assert_eq!(jobs(&text(trigger)).len(), 1, "{trigger}");
+    }
+}
+
+#[test]
+fn all_faults_of_a_job_without_a_name_are_told() {
+    let found = errors(
+        "job:\n  nam: a\n  schedule: \"0 99 * * *\"\n  timeZone: Mars/Base\n  retries: 99\n  run: [true]\n",
+    );
+    let codes: Vec<&str> = found.iter().map(|d| d.code.0).collect();
+    for code in ["DEF005", "DEF007", "CRN003", "ZON001", "DEF008"] {
+        assert!(codes.contains(&code), "{code} in {codes:?}\n{}", render(&found));
     }
 }

@@ -2,15 +2,17 @@
 
 use super::definition::{CalendarUse, JobSpec, RuleSpec, TriggerSpec};
 use super::document::Shared;
-use super::length::{Malformed, parse_duration};
+use super::length::{Malformed, format_duration, parse_duration};
 use super::reader::{EXCLUSIVE, Fields, Reader, UNDECLARED, clip};
 use super::table::{CALENDAR_USE, TIME_TRIGGER, TRIGGER};
 use super::text::Place;
 use super::yaml::{Entry, Node, Value};
+use crate::calendar::CalendarMode;
 use crate::cron::{self, Dialect, Parsed};
 use crate::error::{Code, Diagnostic};
-use crate::schedule::{DstPolicy, Pace};
+use crate::schedule::{DstPolicy, Pace, SearchLimit};
 use crate::time::Timestamp;
+use crate::trigger::{Trigger, When};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +66,7 @@ pub(crate) fn read_all(
     let mut upstreams = Vec::new();
     let mut named: HashMap<String, bool> = HashMap::new();
     for (place, trigger) in found {
+        refuse_never_allowed(reader, place, &trigger, spec);
         if let Some(twin_is_named) = named.insert(trigger.identity(), trigger.name.is_some()) {
             let message = match &trigger.name {
                 Some(name) => format!("two triggers are called {name:?}"),
@@ -82,6 +85,51 @@ pub(crate) fn read_all(
         spec.triggers.push(trigger);
     }
     upstreams
+}
+
+/// A rule whose every instant falls on a day that its calendar leaves out. What is past counts as well: no clock is
+/// read here.
+fn refuse_never_allowed(reader: &mut Reader<'_>, place: Place, trigger: &TriggerSpec, job: &JobSpec) {
+    let what = match &trigger.rule {
+        // Where an `H` falls depends on the name, which may be missing.
+        RuleSpec::Cron { expression, .. } if job.name.is_empty() && expression.contains('H') => return,
+        RuleSpec::Cron { expression, .. } => format!("{:?}", clip(expression)),
+        RuleSpec::At(at) => format!("at {at}"),
+        // Without an anchor its instants are not known yet.
+        RuleSpec::Every { interval, anchor: Some(_), .. } => format!("every {}", format_duration(*interval)),
+        _ => return,
+    };
+    let Ok(Trigger { when: When::Time(rule), .. }) = job.compile_trigger(trigger, reader.context.zones)
+    else {
+        return;
+    };
+    let Some(calendar) = rule.calendar.filter(|calendar| calendar.mode != CalendarMode::NextBusinessDay)
+    else {
+        return;
+    };
+    let after =
+        rule.start.map_or(Timestamp::from_secs(-1), |start| start.saturating_sub(Duration::from_micros(1)));
+    let name = calendar.calendar.name();
+    match calendar.next_after(&rule.schedule, after) {
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            let message = format!("schedule {what} never fires: calendar {name:?} leaves out all its days");
+            let never = Diagnostic::error(NEVER_FIRES, message);
+            let first = rule.schedule.next_after(after).ok().flatten();
+            let never = match first.and_then(|at| calendar.allows(at).err()) {
+                Some(reason) => never.detail(reason),
+                None => never,
+            };
+            let hint = "change the rule, the days of the calendar, or its `mode`";
+            reader.report(place, never.hint(hint));
+        }
+        Err(SearchLimit) => {
+            let message =
+                format!("whether calendar {name:?} leaves any day to schedule {what} was not found out");
+            let hint = "see `punctual next --cron …` and the days of the calendar";
+            reader.report(place, Diagnostic::warning(SearchLimit::CODE, message).hint(hint));
+        }
+    }
 }
 
 /// A zone, by the name that its table spells.
@@ -158,6 +206,9 @@ fn read_fields(
     let name = reader.name(fields.get("name"));
     let rule = read_rule(reader, fields, rule, &time_zone, zoning.dst)?;
     let mut trigger = TriggerSpec { name, ..TriggerSpec::new(rule) };
+    if !matches!(trigger.rule, RuleSpec::Cron { .. }) && fields.get("timeZone").is_some() {
+        trigger.time_zone = Some(time_zone.clone());
+    }
     trigger.start = instant(reader, fields.get("start"), &time_zone);
     trigger.end = instant(reader, fields.get("end"), &time_zone);
     if let (Some(start), Some(end), Some(entry)) = (trigger.start, trigger.end, fields.get("end"))

@@ -4,6 +4,7 @@ mod crontab;
 mod modes;
 
 use crate::client::{Client, SOCKET_NAME};
+use crate::commands::serve::counted_jobs;
 use crate::data::Data;
 use crate::failure::{Failure, Format, NO, OK, finish, json, print};
 use crate::table::{Cell, Table, Tone};
@@ -137,13 +138,20 @@ fn daemon(status: &StatusDto) -> Finding {
             .hint("it is stuck, or its slots are full: `punctual runs`, and its log");
     }
     let what = format!(
-        "version {} serves {} jobs, {} of them paused (node {node})",
-        status.version, status.jobs, status.paused_jobs
+        "version {} serves {}, {} of them paused (node {node})",
+        status.version,
+        counted_jobs(status.jobs),
+        status.paused_jobs
     );
     if status.quarantined > 0 {
         let what =
             format!("{what}; {} items were set aside because they could not be decided", status.quarantined);
         return Finding::new("daemon", Health::Warning, what).hint("its log names them; please report it");
+    }
+    if let Some(fault) = &status.definitions_fault {
+        let what = format!("{what}; the definitions in their files are not in force: {fault}");
+        return Finding::new("daemon", Health::Warning, what)
+            .hint("`punctual check` shows all of it; the last good ones go on");
     }
     if status.shadow {
         return Finding::new("daemon", Health::Warning, format!("{what}, in shadow: it starts nothing"));
@@ -208,6 +216,7 @@ mod tests {
             zones_source: "bundled".to_owned(),
             shadow: false,
             quarantined: 0,
+            definitions_fault: None,
             definitions: None,
         }
     }

@@ -31,8 +31,6 @@ pub(crate) const BAD_INSTANT: Code = Code("ZON003");
 const BAD_COUNT: Code = Code("API030");
 /// A line of the stream that is no request.
 const BAD_LINE: Code = Code("API031");
-/// A search that gave up at its bound.
-const GAVE_UP: Code = Code("TRG005");
 /// A definition in the store that cannot be compiled here.
 const NO_RULE: Code = Code("API032");
 
@@ -182,7 +180,7 @@ impl From<Failure> for Refusal {
 impl From<SearchLimit> for Refusal {
     fn from(SearchLimit: SearchLimit) -> Self {
         let message = "the search for the next instant gave up: too many days are left out";
-        Diagnostic::error(GAVE_UP, message)
+        Diagnostic::error(SearchLimit::CODE, message)
             .hint("does the calendar leave any day on which the rule fires?")
             .into()
     }

@@ -78,8 +78,10 @@ fn hush() {
     }
 }
 
+/// Served definitions no longer define any job.
+const EMPTIED: Code = Code("API029");
 /// So often the definitions are looked at for changes.
-const WATCH: Duration = Duration::from_secs(1);
+const WATCH: Duration = Duration::from_millis(500);
 /// So long a start waits for a data directory whose holder does not answer: the supervisor of a daemon that was
 /// killed ends its jobs first, and a command that found no daemon has the store for a moment.
 const LOCK_WAIT: Duration = Duration::from_secs(7);
@@ -110,8 +112,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Mode::Pool)]
     mode: Mode,
     /// Attempts that run at once in mode `pool`
-    #[arg(long, default_value_t = 64, value_name = "N")]
-    slots: usize,
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    slots: u16,
 }
 
 /// How many attempts run at once.
@@ -169,7 +171,7 @@ fn serve(args: &Args) -> Result<(), String> {
     // Not its path, where an upgrade may have put another version by the time a supervisor is needed.
     let program = PathBuf::from("/proc/self/exe");
     let options = Options {
-        slots: if args.mode == Mode::Single { 1 } else { args.slots.max(1) },
+        slots: if args.mode == Mode::Single { 1 } else { usize::from(args.slots) },
         shadow: args.shadow,
         owner: owner.clone(),
         program,
@@ -233,8 +235,9 @@ fn first_load(engine: &Engine, path: &Path, owner: &str) -> Result<(), String> {
                 return Err(format!("nothing is served: {} has errors", path.display()));
             }
             say!(
-                "punctual: {} has errors; the {known} jobs of the last good configuration go on",
-                path.display()
+                "punctual: {} has errors; the last good configuration goes on ({})",
+                path.display(),
+                counted_jobs(known)
             );
             Ok(())
         }
@@ -256,9 +259,20 @@ impl std::fmt::Display for LoadError {
     }
 }
 
+/// Takes over what stands in the files, and notes for the doctor what keeps it from being in force.
 fn load(engine: &Engine, path: &Path, owner: &str) -> Result<Vec<JobChange>, LoadError> {
+    let result = try_load(engine, path, owner);
+    let fault = result.as_ref().err().map(ToString::to_string);
+    engine.set_definitions_fault(fault.and_then(|text| text.lines().next().map(str::to_owned)));
+    result
+}
+
+fn try_load(engine: &Engine, path: &Path, owner: &str) -> Result<Vec<JobChange>, LoadError> {
     let loaded = definitions::load(&[path.to_owned()], engine.zones())
         .map_err(|errors| LoadError::Definitions(join(&errors)))?;
+    if loaded.jobs.is_empty() {
+        refuse_emptiness(engine, path, owner)?;
+    }
     for warning in &loaded.warnings {
         say!("{warning}");
     }
@@ -267,6 +281,18 @@ fn load(engine: &Engine, path: &Path, owner: &str) -> Result<Vec<JobChange>, Loa
         e @ EngineError::Store(_) => LoadError::Store(error(e.code(), e.to_string())),
         e => LoadError::Definitions(error(e.code(), e.to_string())),
     })
+}
+
+/// No job at all, where there were some, is a file that was cut off rather than a wish.
+fn refuse_emptiness(engine: &Engine, path: &Path, owner: &str) -> Result<(), LoadError> {
+    let jobs = block_on(engine.jobs()).map_err(|e| LoadError::Store(error(e.code(), e.to_string())))?;
+    let served = jobs.iter().filter(|job| job.row.owner == owner).count();
+    if served == 0 {
+        return Ok(());
+    }
+    let message = format!("{} defines no job any more, and served {served}", path.display());
+    let hint = "if that is meant, pause them first, or leave one job in it";
+    Err(LoadError::Definitions(Diagnostic::error(EMPTIED, message).hint(hint).to_string()))
 }
 
 fn join(errors: &[Diagnostic]) -> String {
@@ -281,12 +307,16 @@ fn report(changes: &[JobChange]) {
 }
 
 /// Takes changed definitions over; bad ones are reported once and change nothing. `seen` is what was loaded.
+///
+/// A change is looked at once it has stood still from one look to the next: an editor or a copy writes in steps.
 fn watch(engine: Engine, path: PathBuf, owner: String, mut seen: Fingerprint) {
     let work = move || {
+        let mut changing = None;
         loop {
             std::thread::sleep(WATCH);
             let now = fingerprint(&path);
-            if now == seen {
+            if now == seen || changing.as_ref() != Some(&now) {
+                changing = (now != seen).then_some(now);
                 continue;
             }
             match load(&engine, &path, &owner) {
@@ -314,10 +344,13 @@ fn watch(engine: Engine, path: PathBuf, owner: String, mut seen: Fingerprint) {
 /// Names, lengths and times of change of files.
 type Fingerprint = Vec<(PathBuf, u64, Option<std::time::SystemTime>)>;
 
-/// What changes when a file of `path` does.
+/// What changes when a file of `path` does, or a calendar file beside it.
 fn fingerprint(path: &Path) -> Fingerprint {
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<_> = entries
+    let list = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let beside = path.parent().filter(|_| path.is_file()).map(list);
+    let calendars = beside.into_iter().flatten().filter(|file| file.extension().is_some_and(|e| e == "ics"));
+    let mut files: Vec<_> = list(path)
+        .chain(calendars)
         .chain([path.to_owned()])
         .filter_map(|file| {
             let facts = file.metadata().ok()?;
@@ -353,9 +386,9 @@ fn announce(engine: &Engine, args: &Args) {
     let Ok(status) = block_on(engine.status()) else { return };
     let shadow = if args.shadow { " in shadow, starting nothing" } else { "" };
     say!(
-        "punctual {} serves {} jobs{shadow} from {} (zones {}, {})",
+        "punctual {} serves {}{shadow} from {} (zones {}, {})",
         status.version,
-        status.jobs,
+        counted_jobs(status.jobs),
         engine.data().root().display(),
         status.zones.0,
         status.zones.1,
@@ -366,9 +399,15 @@ fn announce(engine: &Engine, args: &Args) {
         let jobs = block_on(engine.jobs()).unwrap_or_default();
         let as_root = jobs.iter().filter(|j| runs_as_root(&j.spec)).count();
         if as_root > 0 {
-            say!("punctual: {as_root} jobs without runAs run as root; give them a runAs if they need not");
+            let jobs = counted_jobs(as_root);
+            say!("punctual: {jobs} without runAs will run as root; set a runAs wherever root is not needed");
         }
     }
+}
+
+/// `1 job`, `2 jobs`
+pub fn counted_jobs(count: usize) -> String {
+    format!("{count} job{}", if count == 1 { "" } else { "s" })
 }
 
 fn runs_as_root(spec: &punctual_core::spec::JobSpec) -> bool {
@@ -386,7 +425,8 @@ impl Observer for Voice {
     }
 
     fn notice(&self, job: &Job, run: &Run) -> String {
-        let dto = punctual_server::dto::RunDto::new(run, &job.name, None, self.engine.clock().now());
+        let trigger = run.trigger.and_then(|_| job.trigger_of(&run.key)).map(|t| t.name.as_str());
+        let dto = punctual_server::dto::RunDto::new(run, &job.name, trigger, self.engine.clock().now());
         let json = serde_json::to_string(&dto).unwrap_or_default();
         let log = self.engine.data().log(run.id, u32::try_from(run.attempts.len()).unwrap_or(1));
         format!("{json}\n{}\n", tail(&log).unwrap_or_default())

@@ -151,7 +151,8 @@ jobs:
 ";
         std::fs::write(&file, text).expect("written");
         let owner = file.display().to_string();
-        let job = JobDto { owner: Some(owner.clone()), ..job() };
+        let here = JobSpec { time_zone: "Asia/Shanghai".to_owned(), ..spec() };
+        let job = JobDto { owner: Some(owner.clone()), definition: here.to_json(), ..job() };
         let shown = definition(&job, &ZoneTable::bundled()).render(Screen::PLAIN);
         let from = |key: &str| {
             let line = shown.lines().find(|line| line.starts_with(key)).expect("it is shown");

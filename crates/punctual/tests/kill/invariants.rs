@@ -97,6 +97,9 @@ fn dispositions(record: &Record) -> Vec<String> {
     violations
 }
 
+/// The daemon decides by the ends it knows of; while a round suspends it, for a second, it learns of none.
+const LEARNT_LATE_US: i64 = 1_200_000;
+
 /// I-5: what was skipped was skipped for a reason that held.
 fn skips(record: &Record) -> Vec<String> {
     let mut violations = Vec::new();
@@ -105,7 +108,9 @@ fn skips(record: &Record) -> Vec<String> {
             let reason = tick.reason.as_deref().unwrap_or("");
             let unfinished = |run: &&Run| {
                 let before = run.job == rule.name && run.nominal_us < tick.nominal_us;
-                before && (run.state != "finished" || end(run).is_none_or(|end| end >= tick.nominal_us))
+                before
+                    && (run.state != "finished"
+                        || end(run).is_none_or(|end| end + LEARNT_LATE_US >= tick.nominal_us))
             };
             let justified = match (tick.disposition.as_str(), reason) {
                 ("skipped", "overlap") => {

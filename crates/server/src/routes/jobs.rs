@@ -7,11 +7,13 @@ use crate::error::ApiError;
 use crate::moment::parse_moment;
 use crate::request::{Body, Params, Segment, bad_body, bad_query};
 use crate::routes::runs::submitted;
+use crate::submission;
 use axum::Json;
 use axum::extract::State;
 use punctual_core::spec::JobSpec;
 use punctual_engine::apply::ApplyMode;
 use punctual_engine::shared::Engine;
+use punctual_engine::view::TICKS_LISTED_MAX;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -60,6 +62,7 @@ pub async fn trigger(
     Segment(name): Segment,
     Body(body): Body<SubmitDto>,
 ) -> Result<Json<SubmittedDto>, ApiError> {
+    submission::check(&body)?;
     let made = engine.submit(&name, body.key, body.params).await?;
     submitted(&engine, made).await
 }
@@ -80,6 +83,15 @@ pub async fn ticks(
     let now = engine.clock().now();
     let from = parse_moment(query.from.as_deref().unwrap_or("1d"), now).map_err(bad_query)?;
     let to = parse_moment(query.to.as_deref().unwrap_or("now"), now).map_err(bad_query)?;
+    if from > to {
+        return Err(
+            bad_query(format!("it ends at {to}, before it begins at {from}")).hint("exchange the two")
+        );
+    }
     let ticks = engine.ticks(&name, from, to).await?;
+    if ticks.len() > TICKS_LISTED_MAX {
+        let why = format!("{name} has more than {TICKS_LISTED_MAX} nominal times from {from} to {to}");
+        return Err(bad_query(why).hint("ask for a shorter span"));
+    }
     Ok(Json(ticks.iter().map(TickDto::from).collect()))
 }

@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 /// How many runs are listed if the query does not say.
 const LIMIT_DEFAULT: usize = 20;
-/// More are never listed.
+/// More are not listed at once.
 const LIMIT_MAX: usize = 10_000;
 /// Verdicts that `failed=true` lists.
 const FAILED: [Verdict; 3] = [Verdict::Failed, Verdict::Timeout, Verdict::Lost];
@@ -42,6 +42,11 @@ pub async fn list(
     State(engine): State<Engine>,
     Params(query): Params<RunsQuery>,
 ) -> Result<Json<Vec<RunDto>>, ApiError> {
+    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
+    if limit > LIMIT_MAX {
+        let why = format!("{limit} runs are more than the {LIMIT_MAX} of one answer");
+        return Err(bad_query(why).hint("go back in parts: each ends (`until`) where the one before began"));
+    }
     let now = engine.clock().now();
     let instant =
         |text: Option<String>| text.map(|text| parse_moment(&text, now)).transpose().map_err(bad_query);
@@ -54,7 +59,7 @@ pub async fn list(
         until: instant(query.until)?,
         verdicts: if query.failed { FAILED.to_vec() } else { Vec::new() },
         unfinished: !query.failed,
-        limit: query.limit.unwrap_or(LIMIT_DEFAULT).min(LIMIT_MAX),
+        limit,
     };
     let mut runs = engine.runs(filter).await?;
     if query.unfinished {

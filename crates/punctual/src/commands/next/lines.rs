@@ -91,6 +91,8 @@ fn note(what: &What) -> String {
         What::FiresMoved => "moved to the next business day".to_owned(),
         What::Lost { wall } => format!("gap: the clock skips {}, nothing fires for it", clock(*wall)),
         What::SkippedDay { reason } => format!("skipped: {reason}"),
+        What::SkippedUntil { next: Some(next) } => format!("… nothing is allowed until {}", utc(*next)),
+        What::SkippedUntil { next: None } => "… nothing is allowed from here on".to_owned(),
     }
 }
 
