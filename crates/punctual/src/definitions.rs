@@ -235,7 +235,7 @@ mod tests {
         let paths = [directory.clone(), PathBuf::from("/nonexistent/x.yaml"), PathBuf::from("/dev/zero")];
         let found = load(&paths, &ZoneTable::bundled()).expect_err("four faults");
         let codes: Vec<_> = found.iter().map(|d| d.code.0).collect();
-        assert_eq!(codes, ["DEF001", "DEF001", "DEF007", "DEF005", "DEF002"], "{found:?}");
+        assert_eq!(codes, ["DEF001", "DEF001", "DEF007", "DEF005", "DEF002", "DEF101"], "{found:?}");
         std::fs::remove_dir_all(directory).expect("the test made it");
     }
 
