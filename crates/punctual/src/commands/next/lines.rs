@@ -121,4 +121,12 @@ mod tests {
              gap: the clock skips 02:30:00, fires right after\n"
         );
     }
+
+    #[test]
+    fn days_that_are_left_out_together_say_until_when() {
+        let at = Timestamp::from_secs(0);
+        let until = |next| note(&What::SkippedUntil { next });
+        assert_eq!(until(Some(at)), "… nothing is allowed until 1970-01-01 00:00:00Z");
+        assert_eq!(until(None), "… nothing is allowed from here on");
+    }
 }
