@@ -18,6 +18,7 @@ const RETRIES_OVER_INTERVAL: Code = Code("DEF114");
 const MANY_RETRIES: Code = Code("DEF116");
 const TIMEOUT_TIGHT: Code = Code("DEF117");
 const JITTER_OVER_INTERVAL: Code = Code("DEF118");
+const PAST: Code = Code("DEF119");
 
 /// Instants of a cron rule that are looked at for its shortest interval.
 const INSTANTS: usize = 60;
@@ -95,13 +96,27 @@ pub fn lint(job: &JobSpec, observed: Option<&Observed>) -> Vec<Diagnostic> {
     found
 }
 
+/// Triggers of a job that are past at `now`: an `at` or an `end` that has gone by.
+pub fn lint_past(job: &JobSpec, now: Timestamp) -> Vec<Diagnostic> {
+    let name = &job.name;
+    let past = job.triggers.iter().filter_map(|trigger| match (&trigger.rule, trigger.end) {
+        (RuleSpec::At(at), _) if *at <= now => {
+            Some(format!("a trigger of {name:?} is at {at}, which is past"))
+        }
+        (_, Some(end)) if end <= now => Some(format!("a trigger of {name:?} ended at {end}")),
+        _ => None,
+    });
+    let warn = |message| Diagnostic::warning(PAST, message).hint("remove it, or write a later instant");
+    past.map(warn).collect()
+}
+
 /// The key of a job that a remark of [`lint`] is about.
 pub fn lint_key(code: Code) -> &'static str {
     match code {
         NO_TIMEOUT => "name",
         TIMEOUT_OVER_INTERVAL | TIMEOUT_TIGHT => "timeout",
         RETRIES_OVER_INTERVAL | MANY_RETRIES => "retryPolicy",
-        INTERVAL_TIGHT | JITTER_OVER_INTERVAL => "schedule",
+        INTERVAL_TIGHT | JITTER_OVER_INTERVAL | PAST => "schedule",
         _ => "name",
     }
 }
@@ -446,5 +461,24 @@ mod tests {
             let _ = lint(&job, Some(&seen));
             let _ = lint(&JobSpec { timeout: None, ..job }, Some(&seen));
         }
+    }
+
+    #[test]
+    fn what_is_past_is_told() {
+        let now = Timestamp::from_secs(1_000);
+        let past = |rule, end: Option<i64>| {
+            let mut job = job(rule);
+            job.triggers[0].end = end.map(Timestamp::from_secs);
+            lint_past(&job, now).len()
+        };
+        let every = || RuleSpec::Every {
+            interval: Duration::from_secs(9),
+            pace: Pace::FixedRate,
+            initial_delay: Duration::ZERO,
+            anchor: None,
+        };
+        assert_eq!(past(RuleSpec::At(now), None), 1);
+        assert_eq!(past(RuleSpec::At(Timestamp::from_secs(1_001)), None), 0);
+        assert_eq!([None, Some(1_001), Some(1_000)].map(|end| past(every(), end)), [0, 0, 1]);
     }
 }

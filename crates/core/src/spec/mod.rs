@@ -45,7 +45,7 @@ pub use definition::{
 pub use diff::spec_diff;
 pub use document::{Definitions, NO_JOBS, Rejection, Semaphore, WorkerPool, load};
 pub use length::{LENGTH_MAX, Malformed, format_duration, parse_bytes, parse_cpu, parse_duration};
-pub use lint::{Measured, Observed, lint, lint_key};
+pub use lint::{Measured, Observed, lint, lint_key, lint_past};
 pub use origin::{Origins, ValueOrigin};
 pub use schema::{json_schema, reference};
 pub use text::{FILE_BYTES_MAX, NOT_TEXT, Place, Source, too_large};

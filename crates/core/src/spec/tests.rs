@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::Diagnostic;
+use crate::time::Timestamp;
 use crate::zone::ZoneTable;
 use serde_json::json;
 use std::time::Duration;
@@ -179,9 +180,17 @@ fn an_instant_without_offset_is_on_the_clock_of_its_zone() {
     let fold = error("job: {name: a, schedule: {at: 2026-10-25T02:30, timeZone: Europe/Berlin}}");
     assert_eq!((fold.0, fold.2), ("DEF022", 31));
     assert!(fold.3.contains("twice"), "{}", fold.3);
-    assert!(
-        error("job: {name: a, schedule: {at: 2026-03-29T02:30, timeZone: Europe/Berlin}}").3.contains("skip")
-    );
+    let hints = |at: &str| {
+        let text = format!("job: {{name: a, schedule: {{at: {at}, timeZone: Europe/Berlin}}}}");
+        let found = errors(&text).remove(0);
+        (found.detail.unwrap_or_default(), found.hint.unwrap_or_default())
+    };
+    let (detail, hint) = hints("2026-10-25T02:30");
+    assert!(detail.contains("twice"), "{detail}");
+    assert_eq!(hint, "write 2026-10-25T02:30:00+02:00 or 2026-10-25T02:30:00+01:00, or another time");
+    let (detail, hint) = hints("2026-03-29T02:30");
+    assert!(detail.contains("skip"), "{detail}");
+    assert_eq!(hint, "write 2026-03-29T02:30:00+01:00 or 2026-03-29T02:30:00+02:00, or another time");
     assert!(error("job: {name: a, schedule: {at: tomorrow}}").3.contains("not an instant"));
 }
 
@@ -452,7 +461,9 @@ fn the_examples_of_the_error_pages_get_their_errors() {
         let found = match load_one(example) {
             Err(found) => found,
             Ok(definitions) => {
-                let remarks = definitions.jobs.iter().flat_map(|job| lint(job, None));
+                let now = Timestamp::from_secs(1_767_225_600);
+                let told = |job: &JobSpec| [lint(job, None), lint_past(job, now)].concat();
+                let remarks = definitions.jobs.iter().flat_map(told);
                 remarks.chain(definitions.warnings.iter().cloned()).collect()
             }
         };

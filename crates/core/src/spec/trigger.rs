@@ -13,6 +13,7 @@ use crate::error::{Code, Diagnostic};
 use crate::schedule::{DstPolicy, Pace, SearchLimit};
 use crate::time::Timestamp;
 use crate::trigger::{Trigger, When};
+use crate::zone::{Change, offset_name};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -389,16 +390,26 @@ fn local(text: &str, zone: &Arc<crate::zone::Zone>) -> Result<Timestamp, Malform
     let secs = utc.as_second();
     let first = zone.first_instant(secs);
     let offset = |at: i64| i64::from(zone.offset_at(at));
+    // The same time with the offset of either side of the change.
+    let sides = |reason: String, change: Change| {
+        let [before, after] =
+            [change.before, change.after].map(|secs| format!("{civil}{}", offset_name(secs)));
+        Malformed { reason, hint: format!("write {before} or {after}, or another time") }
+    };
     if first + offset(first) != secs {
-        return Err(malformed(format!("the clocks of {} skip this time", zone.name())));
+        let reason = format!("the clocks of {} skip this time", zone.name());
+        return Err(match zone.changes(first, first + 1).next() {
+            Some(change) => sides(reason, change),
+            None => malformed(reason),
+        });
     }
     // The other side of a fold, if there is one, lies within a day.
-    let again = zone.changes(first, first + 86_400).any(|change| {
+    let again = zone.changes(first, first + 86_400).find(|change| {
         let later = secs - offset(change.at);
         later > first && later >= change.at && later + offset(later) == secs
     });
-    if again {
-        return Err(malformed(format!("the clocks of {} show this time twice", zone.name())));
+    if let Some(change) = again {
+        return Err(sides(format!("the clocks of {} show this time twice", zone.name()), change));
     }
     Ok(Timestamp::from_secs(first))
 }

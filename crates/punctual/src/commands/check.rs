@@ -5,8 +5,9 @@ use crate::definitions::{self, Positions};
 use crate::failure::{Failure, Format, finish};
 use crate::measured::Measurements;
 use punctual_core::error::{Diagnostic, Severity};
-use punctual_core::spec::{Definitions, Source, lint, lint_key};
+use punctual_core::spec::{Definitions, Source, lint, lint_key, lint_past};
 use punctual_core::zone::ZoneTable;
+use punctual_engine::clock::Clock;
 use punctual_engine::zones;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
@@ -80,9 +81,11 @@ fn check(paths: &[PathBuf], zones: &ZoneTable, measurements: &Measurements) -> R
 fn remarks(definitions: &Definitions, sources: &[Source], measurements: &Measurements) -> Vec<Diagnostic> {
     let mut found: Vec<Diagnostic> = Vec::new();
     let mut notes: Vec<(usize, usize)> = Vec::new();
+    let now = Clock::System.now();
     let positions = Positions::new(definitions, sources);
     for job in &definitions.jobs {
-        for remark in lint(job, measurements.of(&job.name).as_ref()) {
+        let past = lint_past(job, now);
+        for remark in lint(job, measurements.of(&job.name).as_ref()).into_iter().chain(past) {
             let is_note = remark.severity == Severity::Note;
             if let Some((_, more)) =
                 notes.iter_mut().find(|(at, _)| is_note && found[*at].code == remark.code)

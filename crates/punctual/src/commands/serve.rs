@@ -18,18 +18,64 @@ use punctual_engine::supervisor::tree;
 use punctual_store::{SqliteOptions, Store};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 
 /// The data directory cannot be used.
 const UNUSABLE: Code = Code("API016");
 /// Another process has the data directory.
 const TAKEN: Code = Code("API017");
-/// Says something to people, who may be gone: a terminal that was closed or a full disk ends no daemon.
+/// Says something to people, who may be gone: a terminal that was closed or a full disk ends no daemon, and one that
+/// takes nothing more does not hold it up.
 macro_rules! say {
-    ($($text:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stderr(), $($text)*);
-    }};
+    ($($text:tt)*) => { speak(format!($($text)*)) };
+}
+
+/// Lines that may wait for standard error to take them; more are left out, and their number is told.
+const LINES_WAITING_MAX: usize = 10_000;
+/// So long the last lines may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+static SPOKEN: OnceLock<SyncSender<Spoken>> = OnceLock::new();
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+
+enum Spoken {
+    Line(String),
+    /// Dropped once all before it has been written.
+    End(#[expect(dead_code, reason = "its drop is what is waited for")] mpsc::Sender<()>),
+}
+
+fn speak(line: String) {
+    let spoken = SPOKEN.get_or_init(|| {
+        let (sender, lines) = mpsc::sync_channel(LINES_WAITING_MAX);
+        // Without the thread the channel is closed, and what is said is left out.
+        let _ = std::thread::Builder::new().name("voice".into()).spawn(move || write_lines(&lines));
+        sender
+    });
+    if spoken.try_send(Spoken::Line(line)).is_err() {
+        LEFT_OUT.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn write_lines(lines: &Receiver<Spoken>) {
+    use std::io::Write;
+    while let Ok(Spoken::Line(line)) = lines.recv() {
+        let _ = writeln!(std::io::stderr(), "{line}");
+        let left_out = LEFT_OUT.swap(0, Ordering::Relaxed);
+        if left_out > 0 {
+            let _ = writeln!(std::io::stderr(), "punctual: {left_out} lines were left out here");
+        }
+    }
+}
+
+/// Waits a moment for the last lines to be written.
+fn hush() {
+    let (end, ended) = mpsc::channel();
+    if SPOKEN.get().is_some_and(|spoken| spoken.try_send(Spoken::End(end)).is_ok()) {
+        let _ = ended.recv_timeout(LAST_WORDS);
+    }
 }
 
 /// Served definitions no longer define any job.
@@ -79,13 +125,15 @@ enum Mode {
 
 /// Runs the command.
 pub fn run(args: Args) -> ExitCode {
-    match serve(&args) {
+    let code = match serve(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say!("{error}");
             ExitCode::from(1)
         }
-    }
+    };
+    hush();
+    code
 }
 
 fn serve(args: &Args) -> Result<(), String> {

@@ -76,7 +76,11 @@ fn entry<'j>(verdict: &mut Verdict<'j>, kind: Kind, target: &Target) -> Option<E
         verdict.warn("its variable SHELL becomes the shell it runs in", "cron has one word for both");
     }
     settings.entry("PATH".to_owned()).or_insert_with(|| target.path.clone());
-    if zone != target.time_zone {
+    if !target.cron_tz {
+        if settings.remove("CRON_TZ").is_some() {
+            verdict.warn("its variable CRON_TZ is not written", "if it is for cronie, say --cron-tz");
+        }
+    } else if zone != target.time_zone {
         settings.insert("CRON_TZ".to_owned(), zone.clone());
         settings.entry("TZ".to_owned()).or_insert(zone);
     } else if settings.get("CRON_TZ").is_some_and(|given| *given != zone) {
@@ -525,10 +529,23 @@ mod tests {
             assert!(said.iter().all(|d| d.code == NOT_IN_CRONTAB && d.hint.is_some()), "{yaml}");
             assert_eq!(text.lines().filter(|line| line.contains("@daily")).count(), 0, "{yaml}");
         }
-        let mut debian = target();
-        debian.cron_tz = false;
+        let debian = Target { cron_tz: false, ..target() };
         let jobs = load("jobs: [{name: j, schedule: {cron: \"@daily\", timeZone: Asia/Tokyo}, run: x}]").jobs;
         assert!(crontab(&jobs, &debian).1.iter().any(|d| d.message.contains("Asia/Tokyo")));
+    }
+
+    #[test]
+    fn without_cron_tz_none_is_written() {
+        let debian = Target { cron_tz: false, ..target() };
+        let rules = "overlap: allow, catchUp: none";
+        for schedule in ["@reboot", "@daily"] {
+            let job = format!(
+                "{{name: j, {rules}, schedule: \"{schedule}\", run: x, env: {{CRON_TZ: Asia/Tokyo}}}}"
+            );
+            let (text, said) = crontab(&load(&format!("job: {job}")).jobs, &debian);
+            assert!(!text.contains("CRON_TZ") && text.contains(schedule), "{text}");
+            assert_eq!(said.iter().map(|d| d.code).collect::<Vec<_>>(), [LESS_EXACT], "{said:?}");
+        }
     }
 
     #[test]

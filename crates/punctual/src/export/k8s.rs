@@ -125,6 +125,25 @@ fn check_rules(verdict: &mut Verdict) {
     }
 }
 
+/// A day-of-week field with 0 for Sunday, as Kubernetes has it; it refuses 7. A range up to 7 becomes its days.
+fn zero_for_sunday(field: &str) -> String {
+    let part = |part: &str| {
+        let (range, step) = part.split_once('/').unwrap_or((part, "1"));
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        match (from.parse::<usize>(), to.parse::<usize>(), step.parse::<usize>()) {
+            (Ok(from), Ok(7), Ok(step @ 1..)) if from <= 7 => {
+                // `7/2` begins at Sunday and ends with it.
+                let mut days: Vec<usize> = (from..=7).step_by(step).map(|day| day % 7).collect();
+                days.sort_unstable();
+                days.dedup();
+                days.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+            }
+            _ => part.to_owned(),
+        }
+    };
+    field.split(',').map(part).collect::<Vec<_>>().join(",")
+}
+
 /// The schedule and its zone.
 fn timing(verdict: &mut Verdict) -> Option<(String, String)> {
     let [trigger] = verdict.job.triggers.as_slice() else {
@@ -145,20 +164,16 @@ fn timing(verdict: &mut Verdict) -> Option<(String, String)> {
     if fields.len() == 6 && fields[0] == "0" {
         fields.remove(0);
     }
-    if let Some(of_week) = fields.get_mut(4) {
+    if let Some(of_week) = fields.get(4) {
         if of_week.starts_with('+') {
             verdict
                 .refuse(format!("{expression:?} wants both day fields to match"), "Kubernetes takes either");
             return None;
         }
-        if *of_week == "7" {
-            *of_week = "0";
-        } else if of_week.contains('7') {
-            verdict.refuse(
-                format!("{expression:?} has Sunday as 7"),
-                "Kubernetes knows it as 0; write 0,5,6 for 5-7",
-            );
-        }
+    }
+    let of_week = fields.get(4).map(|field| zero_for_sunday(field));
+    if let (Some(field), Some(of_week)) = (fields.get_mut(4), &of_week) {
+        *field = of_week;
     }
     let schedule = fields.join(" ");
     let nowhere = Origin { file: String::new(), line: 1, column: 1, width: 1, snippet: String::new() };
@@ -334,6 +349,27 @@ spec:
     }
 
     #[test]
+    fn sunday_is_written_as_zero() {
+        let cases = [
+            ("7", "0"),
+            ("5-7", "0,5,6"),
+            ("1,7", "1,0"),
+            ("3-7/2", "0,3,5"),
+            ("7-7", "0"),
+            ("*/7", "*/7"),
+            ("1-5", "1-5"),
+            ("fri", "fri"),
+        ];
+        for (ours, theirs) in cases {
+            let text = format!("job: {{name: j, schedule: \"0 0 * * {ours}\", container: {{image: i}}}}");
+            let (text, said) = k8s(&load(&text).jobs, &Cluster::default());
+            assert!(said.iter().all(|d| d.code != NOT_IN_CRONJOB), "{ours}: {said:?}");
+            assert_eq!(read(&text).schedule, format!("0 0 * * {theirs}"), "{ours}");
+            assert!(read(&text).rule.notes.is_empty(), "{ours}");
+        }
+    }
+
+    #[test]
     fn what_kubernetes_cannot_say_is_refused() {
         let cases = [
             "name: J, schedule: \"@daily\"",
@@ -342,7 +378,6 @@ spec:
             "name: j, schedule: \"30 0 2 * * *\"",
             "name: j, schedule: \"0 0 L * *\"",
             "name: j, schedule: \"0 0 13 * +fri\"",
-            "name: j, schedule: \"0 0 * * 5-7\"",
             "name: j, schedule: \"@reboot\"",
             "name: j, schedule: \"@daily\", overlap: queue-one",
             "name: j, schedule: \"@daily\", catchUp: all",

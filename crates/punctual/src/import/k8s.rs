@@ -584,4 +584,15 @@ mod tests {
             manifests(&text);
         }
     }
+
+    #[test]
+    fn a_seven_for_sunday_is_remarked_on() {
+        let origin = Origin { file: "f".to_owned(), line: 1, column: 1, width: 1, snippet: String::new() };
+        let notes = |of_week: &str| {
+            let rule = rule::kubernetes(&format!("0 0 * * {of_week}"), &origin).expect("a rule");
+            rule.notes.len()
+        };
+        assert_eq!(["7", "5-7", "1,7", "7/2"].map(notes), [1; 4]);
+        assert_eq!(["0", "*/7", "1-5", "sun", "*"].map(notes), [0; 5]);
+    }
 }

@@ -82,7 +82,23 @@ pub fn kubernetes(text: &str, origin: &Origin) -> Result<Rule, Box<Diagnostic>> 
             fields.iter().enumerate().map(|(at, field)| star(at, field)).collect::<Vec<_>>().join(" ")
         }
     };
-    Ok(Rule { standard, notes: Vec::new() })
+    let mut notes = Vec::new();
+    if let Some(of_week) = fields.get(4).filter(|field| has_seven(field)) {
+        let note = format!("Kubernetes takes 0 to 6 for days of the week, so it refuses {of_week:?}");
+        notes.push(
+            Diagnostic::warning(READ_OTHERWISE, note)
+                .at(origin.clone())
+                .detail("7 is taken for Sunday here")
+                .hint("write 0 for Sunday in the manifest, and 0,5,6 for 5-7"),
+        );
+    }
+    Ok(Rule { standard, notes })
+}
+
+/// Whether a day-of-week field says 7 for Sunday. The 7 of a step is none.
+fn has_seven(field: &str) -> bool {
+    let days = field.split(',').filter_map(|part| part.split('/').next());
+    days.flat_map(|range| range.split('-')).any(|day| day.parse() == Ok(7))
 }
 
 fn is_kubernetes_field(field: &str) -> bool {
