@@ -164,12 +164,11 @@ fn timing(verdict: &mut Verdict) -> Option<(String, String)> {
     if fields.len() == 6 && fields[0] == "0" {
         fields.remove(0);
     }
-    if let Some(of_week) = fields.get(4) {
-        if of_week.starts_with('+') {
-            verdict
-                .refuse(format!("{expression:?} wants both day fields to match"), "Kubernetes takes either");
-            return None;
-        }
+    if let Some(of_week) = fields.get(4)
+        && of_week.starts_with('+')
+    {
+        verdict.refuse(format!("{expression:?} wants both day fields to match"), "Kubernetes takes either");
+        return None;
     }
     let of_week = fields.get(4).map(|field| zero_for_sunday(field));
     if let (Some(field), Some(of_week)) = (fields.get_mut(4), &of_week) {
