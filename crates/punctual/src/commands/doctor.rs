@@ -144,8 +144,7 @@ fn daemon(status: &StatusDto) -> Finding {
         status.paused_jobs
     );
     if status.quarantined > 0 {
-        let what =
-            format!("{what}; {} items were set aside because they could not be decided", status.quarantined);
+        let what = format!("{what}; set aside because it could not be decided: {}", status.quarantined);
         return Finding::new("daemon", Health::Warning, what).hint("its log names them; please report it");
     }
     if let Some(fault) = &status.definitions_fault {

@@ -164,7 +164,9 @@ fn timing(verdict: &mut Verdict) -> Option<(String, String)> {
     if fields.len() == 6 && fields[0] == "0" {
         fields.remove(0);
     }
-    if fields.get(4).is_some_and(|of_week| of_week.starts_with('+')) {
+    if let Some(of_week) = fields.get(4)
+        && of_week.starts_with('+')
+    {
         verdict.refuse(format!("{expression:?} wants both day fields to match"), "Kubernetes takes either");
         return None;
     }
