@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// A submitted key is remembered at least so long.
 const KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// What the keys of occurrences and of our own runs begin with, besides the names of triggers.
+const KEYS_RESERVED: [&str; 6] = ["after:", "backfill:", "boot:", "event:", "retry:", "submitted:"];
 /// A boot trigger's key outlives every boot.
 const BOOTS_KEPT: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// A cursor further ahead of the clock than this is worth a word.
@@ -87,6 +89,9 @@ impl Engine {
         key: Option<String>,
         params: Map<String, Value>,
     ) -> Result<Submitted, EngineError> {
+        if let Some(key) = key.as_deref().filter(|key| KEYS_RESERVED.iter().any(|r| key.starts_with(r))) {
+            return Err(reserved(key));
+        }
         self.submit_for(job, key, params, None).await
     }
 
@@ -126,6 +131,10 @@ impl Engine {
                     return Ok(Submitted { run: RunId(0), existing: false });
                 };
                 can_carry_out(&job, &name)?;
+                // Under the key of an occurrence to come, that occurrence would find its place taken.
+                if given && job.trigger_of(&key).is_some() {
+                    return Err(reserved(&key));
+                }
                 let arriving = Arriving::Submitted;
                 let admitted =
                     book.admit(&job, row.id, row.revision, None, occurrence, params.clone(), arriving);
@@ -379,4 +388,12 @@ pub(crate) fn has_boot(job: &Job) -> bool {
 pub(crate) fn remember_boot(book: &mut Book, job: JobId, boot: &str) {
     let expires = book.now().saturating_add(BOOTS_KEPT);
     book.remember(DedupRow { job, key: format!("boot:{boot}"), run: RunId(0), expires });
+}
+
+fn reserved(key: &str) -> EngineError {
+    EngineError::State {
+        message: format!("the key {key:?} has the form of a key of an occurrence"),
+        hint: "choose another; a key of your own should say what is asked for, such as an order's number"
+            .into(),
+    }
 }

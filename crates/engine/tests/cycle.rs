@@ -531,3 +531,14 @@ fn an_occurrence_follows_the_clock_of_its_trigger_or_of_its_job() {
     assert_eq!(zone("v:2026-11-24T09:00:00Z"), "UTC");
     assert_eq!(zone("submitted:1"), "Asia/Shanghai");
 }
+
+#[test]
+fn a_key_of_an_occurrence_cannot_be_submitted() {
+    let world = World::new();
+    world.apply("job: {name: a, triggers: [{name: nightly, cron: '0 2 * * *'}], run: ['true']}");
+    let submit = |key: &str| block_on(world.engine.submit("a", Some(key.to_owned()), Map::new()));
+    for key in ["nightly:2026-11-25T02:00:00Z", "boot:1", "after:x", "retry:x"] {
+        assert!(matches!(submit(key), Err(EngineError::State { .. })), "{key}");
+    }
+    assert!(submit("order:17").is_ok());
+}
