@@ -43,6 +43,17 @@ pub enum WhyLeft {
 }
 
 /// Chooses by rank, ties by run id, as many as there are slots.
+///
+/// ```
+/// use punctual_core::id::RunId;
+/// use punctual_core::queue::{Candidate, Capacity, WhyLeft, choose, rank};
+/// use punctual_core::time::Timestamp;
+///
+/// let at = |run, secs, queue| Candidate { run: RunId(run), rank: rank(Timestamp::from_secs(secs), queue, 0) };
+/// let choice = choose(&[at(1, 100, "normal"), at(2, 100, "realtime")], Capacity { slots: 1 });
+/// assert_eq!(choice.picks, [RunId(2)]);
+/// assert_eq!(choice.left, [(RunId(1), WhyLeft::Slots { ahead: 0 })]);
+/// ```
 pub fn choose(candidates: &[Candidate], capacity: Capacity) -> Choice {
     let mut order: Vec<&Candidate> = candidates.iter().collect();
     order.sort_by_key(|c| (c.rank, c.run));

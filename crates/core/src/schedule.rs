@@ -139,6 +139,22 @@ impl Schedule {
 
 impl CronSchedule {
     /// The first instant after `after` at which the rule fires in its zone.
+    ///
+    /// ```
+    /// use punctual_core::cron::{Cron, Dialect};
+    /// use punctual_core::schedule::{CronSchedule, DstPolicy};
+    /// use punctual_core::time::Timestamp;
+    /// use punctual_core::zone::ZoneTable;
+    /// use std::sync::Arc;
+    ///
+    /// let rule = Arc::new(Cron::parse("30 2 * * *", Dialect::Standard).expect("a rule"));
+    /// let zone = ZoneTable::bundled().zone("Europe/Berlin").expect("a zone");
+    /// let nightly = CronSchedule { rule, zone, dst: DstPolicy::Debian };
+    /// let noon = Timestamp::parse_rfc3339("2027-03-27T12:00:00Z").expect("an instant");
+    /// // That night the clock goes from 2 to 3, and the run is not lost.
+    /// let next = nightly.next_after(noon).expect("it fires daily");
+    /// assert_eq!(next.to_string(), "2027-03-28T01:00:00Z");
+    /// ```
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         self.next_secs(after.as_secs().checked_add(1)?).map(Timestamp::from_secs)
     }
