@@ -5,7 +5,7 @@ use crate::supervisor::protocol::{AttemptId, Ended, Start, Told};
 use crate::supervisor::tree::MARK;
 use nix::unistd::{User, geteuid};
 use punctual_core::attempt::{Attempt, Exit, Outcome};
-use punctual_core::id::{Fence, NodeId};
+use punctual_core::id::NodeId;
 use punctual_core::job::{Command, Job, Process};
 use punctual_core::run::Run;
 use punctual_core::spec::template;
@@ -147,11 +147,6 @@ pub fn lost(run: &Run, node: NodeId, started: Option<Timestamp>, now: Timestamp)
 /// The name of the present attempt of a leased run.
 pub fn attempt_id(run: &Run) -> AttemptId {
     AttemptId { run: run.id.to_string(), fence: run.fence.0 }
-}
-
-/// The lease's fence of a report, if its run's id can be read.
-pub fn fence(attempt: &AttemptId) -> Fence {
-    Fence(attempt.fence)
 }
 
 fn params(run: &Run) -> Result<Map<String, Value>, String> {

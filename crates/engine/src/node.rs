@@ -363,7 +363,7 @@ impl Node {
     pub fn ended(&mut self, ended: &Ended) {
         let Ok(id) = ended.attempt.run.parse::<RunId>() else { return };
         let Some(running) = self.running.get(&id) else { return };
-        if running.run.fence != executor::fence(&ended.attempt) {
+        if running.run.fence != Fence(ended.attempt.fence) {
             return;
         }
         let number = running.run.next_attempt();
