@@ -111,12 +111,15 @@ pub fn attempt(
         (None, Some(Told::Stop), _) => Outcome::Cancelled,
         // Told to end with the daemon, and ended well all the same: it is done.
         (None, _, Some(0)) => Outcome::Success,
-        (None, Some(Told::Shutdown), _) => Outcome::Interrupted,
+        (None, Some(Told::Shutdown | Told::Orphaned), _) => Outcome::Interrupted,
         (None, None, _) => Outcome::Failed,
     };
     let reason = match outcome {
         Outcome::SpawnFailed => ended.spawn_error.clone(),
         Outcome::Timeout => timeout.map(|t| format!("it ran longer than its timeout of {}", seconds(t))),
+        Outcome::Interrupted if ended.told == Some(Told::Orphaned) => {
+            Some("no daemon came for longer than jobs may live without one".into())
+        }
         Outcome::Interrupted => Some("the daemon was stopped".into()),
         _ => None,
     };
@@ -139,7 +142,7 @@ pub fn attempt(
 
 /// An attempt of which nothing more is known than that its node is gone.
 pub fn lost(run: &Run, node: NodeId, started: Option<Timestamp>, now: Timestamp) -> Attempt {
-    let reason = Some("its daemon ended before the attempt did".into());
+    let reason = Some("its supervisor ended before the attempt did".into());
     let exit = Exit { reason, ..Exit::default() };
     Attempt { number: run.next_attempt(), node, started, finished: now, outcome: Outcome::Lost, exit }
 }
