@@ -1,6 +1,7 @@
 //! From a leased run to what the supervisor starts: command, environment contract, limits; and back from how its
 //! process ended to an outcome.
 
+use crate::handlers::Handled;
 use crate::supervisor::protocol::{AttemptId, Ended, Start, Told};
 use crate::supervisor::tree::MARK;
 use nix::unistd::{User, geteuid};
@@ -133,6 +134,37 @@ pub fn attempt(
             memory_bytes_max: ended.memory_bytes_max,
             start_delay_us: started.map(|s| u64::try_from(s.since(due).as_micros()).unwrap_or(u64::MAX)),
             reason,
+        },
+    }
+}
+
+/// The attempt that a handler carried out, as the history keeps it.
+pub fn handled(handled: &Handled, run: &Run, node: NodeId, due: Timestamp, job: &Job) -> Attempt {
+    let outcome = match (handled.told, &handled.result) {
+        (Some(Told::Timeout), _) => Outcome::Timeout,
+        (Some(Told::Stop), _) => Outcome::Cancelled,
+        (_, Ok(())) => Outcome::Success,
+        (Some(Told::Shutdown), Err(_)) => Outcome::Interrupted,
+        (None, Err(_)) => Outcome::Failed,
+    };
+    let reason = match (outcome, &handled.result) {
+        (Outcome::Timeout, _) => {
+            job.timeout.map(|t| format!("it ran longer than its timeout of {}", seconds(t)))
+        }
+        (_, Err(why)) => Some(why.clone()),
+        (_, Ok(())) => None,
+    };
+    let delay = handled.started.since(due).as_micros();
+    Attempt {
+        number: run.next_attempt(),
+        node,
+        started: Some(handled.started),
+        finished: handled.finished,
+        outcome,
+        exit: Exit {
+            start_delay_us: Some(u64::try_from(delay).unwrap_or(u64::MAX)),
+            reason,
+            ..Exit::default()
         },
     }
 }

@@ -7,6 +7,7 @@
 use crate::book::{Book, Effects};
 use crate::error::EngineError;
 use crate::executor;
+use crate::handlers::Handled;
 use crate::shared::Engine;
 use crate::supervisor::journal::Start;
 use crate::supervisor::protocol::{AttemptId, Ended, Report};
@@ -335,7 +336,7 @@ impl Node {
             Action::Unsupported(what) => {
                 self.ended(&at_once(Some(format!("this build of Punctual cannot carry out {what}"))));
             }
-            Action::Run(_) => {
+            Action::Run(_) | Action::Handler(_) => {
                 if let Err(error) = executor.start(job, run) {
                     self.ended(&at_once(Some(error)));
                 }
@@ -369,6 +370,16 @@ impl Node {
         let number = running.run.next_attempt();
         let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), running.job.timeout);
         self.ended.insert((id, running.run.fence), attempt);
+    }
+
+    /// Takes the end of a handler's attempt.
+    pub fn handled(&mut self, handled: &Handled) {
+        let Some(running) = self.running.get(&handled.run) else { return };
+        if running.run.fence != handled.fence {
+            return;
+        }
+        let attempt = executor::handled(handled, &running.run, self.id, due_of(&running.run), &running.job);
+        self.ended.insert((handled.run, handled.fence), attempt);
     }
 
     /// The supervisor is gone and its trees are dead: what was under way is lost.
