@@ -1,7 +1,7 @@
 //! From a leased run to what the supervisor starts: command, environment contract, limits; and back from how its
 //! process ended to an outcome.
 
-use crate::supervisor::protocol::{AttemptId, Ended, Start, Told};
+use crate::supervisor::protocol::{AttemptId, Ended, Limits, Rlimits, Start, Told};
 use crate::supervisor::tree::MARK;
 use nix::unistd::{User, geteuid};
 use punctual_core::attempt::{Attempt, Exit, Outcome};
@@ -93,6 +93,12 @@ pub fn start(
         log_bytes_max: job.output_bytes_max,
         timeout_ms: job.timeout.map(millis),
         grace_ms: millis(job.grace),
+        no_progress_ms: None,
+        limits: Limits::default(),
+        rlimits: Rlimits::default(),
+        umask: None,
+        nice: None,
+        no_new_privileges: false,
     })
 }
 
@@ -107,7 +113,7 @@ pub fn attempt(
     let started = ended.started_us.map(Timestamp::from_micros);
     let outcome = match (&ended.spawn_error, ended.told, ended.code) {
         (Some(_), ..) => Outcome::SpawnFailed,
-        (None, Some(Told::Timeout), _) => Outcome::Timeout,
+        (None, Some(Told::Timeout | Told::NoProgress), _) => Outcome::Timeout,
         (None, Some(Told::Stop), _) => Outcome::Cancelled,
         // Told to end with the daemon, and ended well all the same: it is done.
         (None, _, Some(0)) => Outcome::Success,
@@ -115,7 +121,10 @@ pub fn attempt(
         (None, None, _) => Outcome::Failed,
     };
     let reason = match outcome {
-        Outcome::SpawnFailed => ended.spawn_error.clone(),
+        Outcome::SpawnFailed => ended.spawn_error.as_ref().map(ToString::to_string),
+        Outcome::Timeout if ended.told == Some(Told::NoProgress) => {
+            Some("it printed nothing for longer than its noProgressTimeout".into())
+        }
         Outcome::Timeout => timeout.map(|t| format!("it ran longer than its timeout of {}", seconds(t))),
         Outcome::Interrupted => Some("the daemon was stopped".into()),
         _ => None,
