@@ -2,7 +2,7 @@
 //! process ended to an outcome.
 
 use crate::handlers::Handled;
-use crate::supervisor::protocol::{AttemptId, Ended, Start, Told};
+use crate::supervisor::protocol::{AttemptId, Ended, Limits, Rlimits, Start, Told};
 use crate::supervisor::tree::MARK;
 use nix::unistd::{User, geteuid};
 use punctual_core::attempt::{Attempt, Exit, Outcome};
@@ -94,6 +94,12 @@ pub fn start(
         log_bytes_max: job.output_bytes_max,
         timeout_ms: job.timeout.map(millis),
         grace_ms: millis(job.grace),
+        no_progress_ms: None,
+        limits: Limits::default(),
+        rlimits: Rlimits::default(),
+        umask: None,
+        nice: None,
+        no_new_privileges: false,
     })
 }
 
@@ -108,7 +114,7 @@ pub fn attempt(
     let started = ended.started_us.map(Timestamp::from_micros);
     let outcome = match (&ended.spawn_error, ended.told, ended.code) {
         (Some(_), ..) => Outcome::SpawnFailed,
-        (None, Some(Told::Timeout), _) => Outcome::Timeout,
+        (None, Some(Told::Timeout | Told::NoProgress), _) => Outcome::Timeout,
         (None, Some(Told::Stop), _) => Outcome::Cancelled,
         // Told to end with the daemon, and ended well all the same: it is done.
         (None, _, Some(0)) => Outcome::Success,
@@ -116,7 +122,10 @@ pub fn attempt(
         (None, None, _) => Outcome::Failed,
     };
     let reason = match outcome {
-        Outcome::SpawnFailed => ended.spawn_error.clone(),
+        Outcome::SpawnFailed => ended.spawn_error.as_ref().map(ToString::to_string),
+        Outcome::Timeout if ended.told == Some(Told::NoProgress) => {
+            Some("it printed nothing for longer than its noProgressTimeout".into())
+        }
         Outcome::Timeout => timeout.map(|t| format!("it ran longer than its timeout of {}", seconds(t))),
         Outcome::Interrupted => Some("the daemon was stopped".into()),
         _ => None,
@@ -141,7 +150,7 @@ pub fn attempt(
 /// The attempt that a handler carried out, as the history keeps it.
 pub fn handled(handled: &Handled, run: &Run, node: NodeId, due: Timestamp, job: &Job) -> Attempt {
     let outcome = match (handled.told, &handled.result) {
-        (Some(Told::Timeout), _) => Outcome::Timeout,
+        (Some(Told::Timeout | Told::NoProgress), _) => Outcome::Timeout,
         (Some(Told::Stop), _) => Outcome::Cancelled,
         (_, Ok(())) => Outcome::Success,
         (Some(Told::Shutdown), Err(_)) => Outcome::Interrupted,
