@@ -1,5 +1,6 @@
 //! The node's inbox: what other threads tell it, and the descriptor that wakes it.
 
+use crate::handlers::Handled;
 use punctual_core::id::{Fence, RunId};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,6 +11,8 @@ use std::sync::{Arc, Mutex};
 pub enum Message {
     /// Something may be due.
     Wake,
+    /// A handler's attempt ended.
+    Handled(Handled),
     /// An attempt is to end.
     Stop {
         /// Its run.

@@ -7,11 +7,13 @@
 use crate::book::{Book, Effects};
 use crate::error::EngineError;
 use crate::executor;
+use crate::handlers::Handled;
 use crate::shared::Engine;
 use crate::supervisor::Session;
 use crate::supervisor::journal::Past;
-use crate::supervisor::protocol::{AttemptId, Ended, Report, Running as Known};
+use crate::supervisor::protocol::{AttemptId, Ended, Report, Running as Known, SpawnError};
 use punctual_core::attempt::{Attempt, Outcome};
+use punctual_core::error::Code;
 use punctual_core::fire::Input;
 use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job};
@@ -27,6 +29,11 @@ pub(crate) const BATCH_MAX: usize = 10_000;
 
 /// Queued runs that one cycle looks at, at least.
 const LOOKED_AT: usize = 256;
+
+/// The definition asks for something that this run does not have.
+const NOT_IN_RUN: Code = Code("EXE013");
+/// The job is for an executor that this build does not have.
+const NO_EXECUTOR: Code = Code("EXE016");
 
 /// How attempts are carried out. Ends come back through [`Node::ended`].
 pub trait Executor {
@@ -157,6 +164,8 @@ impl Node {
         let ends: BTreeMap<AttemptId, Ended> =
             past.ends.iter().map(|end| (end.attempt.clone(), end.clone())).collect();
         let seen = self.ended.clone();
+        let here = self.handlers_under_way();
+        let still_here = here.clone();
         let (lost, effects, done) = self
             .write(ask, move |book, snapshot| {
                 let mut lost = Vec::new();
@@ -167,6 +176,9 @@ impl Node {
                     }
                     // One that is not at hand is loaded, and this is asked again.
                     let Some(job) = book.definition(run.job, run.revision) else { continue };
+                    if here.contains(&(run.id, lease.fence)) {
+                        continue;
+                    }
                     let id = executor::attempt_id(run);
                     let number = run.next_attempt();
                     let attempt = match (seen.get(&(run.id, lease.fence)), ends.get(&id)) {
@@ -191,6 +203,7 @@ impl Node {
             .values()
             .filter(|known| !matches!(&known.run.state, RunState::Leased(lease) if lease.owner == me))
             .map(|known| (known.run.id, known.run.fence))
+            .filter(|key| !still_here.contains(key))
             .collect();
         self.forget(&earlier);
         self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
@@ -213,6 +226,7 @@ impl Node {
             session.running.iter().map(|known| (known.attempt.clone(), known)).collect();
         let mut ended: BTreeMap<AttemptId, &Ended> =
             session.ended.iter().map(|end| (end.attempt.clone(), end)).collect();
+        let here = self.handlers_under_way();
         let mut attached = Attached::default();
         let mut decided = Effects::default();
         for run in self.leased().await? {
@@ -228,7 +242,15 @@ impl Node {
                 attached.ended += 1;
                 self.adopt(&run, end.started_us.map(Timestamp::from_micros));
                 self.ended(end);
-            } else if !self.ended.contains_key(&(run.id, lease.fence)) {
+            } else if here.contains(&(run.id, lease.fence)) || self.ended.contains_key(&(run.id, lease.fence))
+            {
+                // Its end is waited for, or waits for the next cycle.
+            } else if self.is_handler(&run) {
+                // It ended with the process that carried it out.
+                self.adopt(&run, None);
+                let attempt = executor::lost(&run, self.id, None, self.engine.clock().now());
+                self.ended.insert((run.id, run.fence), attempt);
+            } else {
                 attached.started += 1;
                 decided.leased.push(run);
             }
@@ -238,6 +260,18 @@ impl Node {
         attached.unknown_running = running.into_keys().collect();
         attached.unknown_ended = ended.into_keys().collect();
         Ok(attached)
+    }
+
+    fn is_handler(&self, run: &Run) -> bool {
+        let job = self.engine.definitions().job(run.job, run.revision);
+        job.is_some_and(|job| matches!(job.action, Action::Handler(_)))
+    }
+
+    /// Attempts that this process itself carries out and that have not returned: they go on whatever becomes of a
+    /// supervisor, and end with the process.
+    fn handlers_under_way(&self) -> BTreeSet<(RunId, Fence)> {
+        let own = self.running.values().filter(|known| matches!(known.job.action, Action::Handler(_)));
+        own.map(|known| (known.run.id, known.run.fence)).filter(|key| !self.ended.contains_key(key)).collect()
     }
 
     fn adopt(&mut self, run: &Run, started: Option<Timestamp>) {
@@ -431,25 +465,21 @@ impl Node {
 
     fn start(&mut self, job: &Job, run: &Run, executor: &mut dyn Executor) {
         let now = self.engine.clock().now();
-        let at_once = |spawn_error: Option<String>| Ended {
-            attempt: executor::attempt_id(run),
+        let at_once = |spawn_error: Option<SpawnError>| Ended {
             started_us: spawn_error.is_none().then_some(now.as_micros()),
-            at_us: now.as_micros(),
             code: spawn_error.is_none().then_some(0),
-            signal: None,
-            cpu_ms: None,
-            memory_bytes_max: None,
-            told: None,
             spawn_error,
+            ..Ended::at(executor::attempt_id(run), now.as_micros())
         };
         match &job.action {
             Action::None => _ = self.ended(&at_once(None)),
             Action::Unsupported(what) => {
-                self.ended(&at_once(Some(format!("this build of Punctual cannot carry out {what}"))));
+                let message = format!("this build of Punctual cannot carry out {what}");
+                self.ended(&at_once(Some(SpawnError::new(NO_EXECUTOR, message))));
             }
-            Action::Run(_) => {
+            Action::Run(_) | Action::Handler(_) => {
                 if let Err(error) = executor.start(job, run) {
-                    self.ended(&at_once(Some(error)));
+                    self.ended(&at_once(Some(SpawnError::new(NOT_IN_RUN, error))));
                 }
             }
         }
@@ -488,6 +518,16 @@ impl Node {
         let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), running.job.timeout);
         self.ended.insert((id, running.run.fence), attempt);
         true
+    }
+
+    /// Takes the end of a handler's attempt.
+    pub fn handled(&mut self, handled: &Handled) {
+        let Some(running) = self.running.get(&handled.run) else { return };
+        if running.run.fence != handled.fence {
+            return;
+        }
+        let attempt = executor::handled(handled, &running.run, self.id, due_of(&running.run), &running.job);
+        self.ended.insert((handled.run, handled.fence), attempt);
     }
 
     /// The longest grace of the attempts under way.

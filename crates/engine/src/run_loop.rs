@@ -8,6 +8,7 @@ use crate::clock::{self, Monotonic};
 use crate::data_dir::Lock;
 use crate::error::EngineError;
 use crate::executor::{self, Account};
+use crate::handlers::{Handlers, Pool};
 use crate::inbox::{AtStop, Message};
 use crate::node::{Cycled, Executor, Node};
 use crate::shared::{DaemonFacts, Engine};
@@ -57,8 +58,10 @@ pub struct Options {
     pub owner: String,
     /// So long its jobs may live without a daemon, suspended time not counted.
     pub orphan_timeout: Duration,
-    /// This program, which is also supervisor and launcher.
-    pub program: PathBuf,
+    /// The program that is supervisor and launcher; `None`: no process can be started here.
+    pub program: Option<PathBuf>,
+    /// The functions of this program that jobs may name.
+    pub handlers: Handlers,
     /// What is told of each run that ended.
     pub observer: Box<dyn Observer>,
 }
@@ -92,10 +95,13 @@ pub struct Daemon {
 pub(crate) struct Hands {
     engine: Engine,
     account: Account,
-    pub(crate) program: PathBuf,
+    pub(crate) program: Option<PathBuf>,
     pub(crate) supervisor: Option<Supervisor>,
+    /// The supervisor's lock, where this process can start none and there is none.
+    pub(crate) alone: Option<Lock>,
     /// The supervisors that this process started and that have not been seen to end.
     started: Vec<Child>,
+    handlers: Pool,
     /// Notifications under way, and those that wait for one of them to end.
     notices: BTreeSet<AttemptId>,
     notices_waiting: VecDeque<Start>,
@@ -114,7 +120,9 @@ impl Daemon {
             account: Account::own(),
             program: options.program,
             supervisor: None,
+            alone: None,
             started: Vec::new(),
+            handlers: Pool::new(options.handlers, engine.clock().clone(), engine.inbox().clone()),
             notices: BTreeSet::new(),
             notices_waiting: VecDeque::new(),
             observer: options.observer,
@@ -233,6 +241,7 @@ impl Daemon {
         for message in self.engine.inbox().take() {
             match message {
                 Message::Wake => {}
+                Message::Handled(handled) => self.node.handled(&handled),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
                 Message::Remark(text) => self.hands.observer.remark(&text),
                 Message::Shutdown(at_stop) => end = Some(at_stop),
@@ -270,7 +279,7 @@ impl Daemon {
 
     /// Where there is no supervisor, comes to one. False if that must be tried again; nothing is started meanwhile.
     fn restore_supervisor(&mut self) -> bool {
-        if self.hands.supervisor.is_some() {
+        if self.hands.is_ready() {
             return true;
         }
         let restored = self.open_session();
@@ -278,11 +287,14 @@ impl Daemon {
     }
 
     fn shut_down(mut self, at_stop: AtStop) -> Result<(), String> {
-        let grace = if at_stop == AtStop::End { self.node.grace_max() } else { Duration::ZERO };
+        let waits = at_stop == AtStop::End || self.hands.handlers.under_way() > 0;
+        let grace = if waits { self.node.grace_max() } else { Duration::ZERO };
         let limit = Monotonic::now().after(grace + SHUTDOWN);
         if at_stop == AtStop::End {
             self.hands.request(&Request::Shutdown);
         }
+        // They are this process's own.
+        self.hands.handlers.stop_all();
         loop {
             if self.node.has_ended()
                 && let Err(error) = block_on(self.node.settle_once(&mut self.hands))
@@ -291,7 +303,11 @@ impl Daemon {
             }
             let waits = match at_stop {
                 AtStop::End => self.node.busy() > 0 || !self.hands.notices.is_empty(),
-                AtStop::Leave => self.node.has_ended() || !self.hands.notices_waiting.is_empty(),
+                AtStop::Leave => {
+                    self.node.has_ended()
+                        || self.hands.handlers.under_way() > 0
+                        || !self.hands.notices_waiting.is_empty()
+                }
             };
             let left = limit.until_from(Monotonic::now());
             if !waits || left.is_zero() {
@@ -299,7 +315,7 @@ impl Daemon {
             }
             self.wait(self.engine.clock().now().saturating_add(left.min(RETRY)))?;
             self.take_messages()?;
-            if self.hands.supervisor.is_none() {
+            if !self.hands.is_ready() {
                 self.bury();
             }
         }
@@ -338,10 +354,8 @@ impl Daemon {
 
     /// The supervisor ended while the daemon does.
     fn bury(&mut self) {
-        let buried = match self.engine.data().lock_supervisor() {
-            Ok(_lock) => self.settle_past(),
-            Err(_) => return,
-        };
+        let Ok(_lock) = self.engine.data().lock_supervisor() else { return };
+        let buried = self.settle_past();
         if let Err(error) = buried {
             self.hands.observer.remark(&error);
         }
@@ -365,6 +379,16 @@ pub(crate) fn counted(count: usize, what: &str) -> String {
 }
 
 impl Hands {
+    /// Whether processes can be started, now or once there is a supervisor.
+    fn refuse_processes(&self) -> Result<(), String> {
+        match self.alone {
+            Some(_) => {
+                Err("this program starts no processes; it was not told where `punctual` is".to_owned())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Sends a request. Without a supervisor it goes nowhere: whatever it is about is seen to when there is one.
     pub(crate) fn request(&mut self, request: &Request) {
         if let Some(supervisor) = &mut self.supervisor {
@@ -390,6 +414,7 @@ impl Hands {
         if self.notices_waiting.len() >= NOTICES_WAITING_MAX {
             return Err(format!("{NOTICES_WAITING_MAX} others wait for it"));
         }
+        self.refuse_processes()?;
         let process = Process { stdin: Some(self.observer.notice(job, run)), ..process.clone() };
         let log = self.engine.data().log(run.id, run.next_attempt()).with_extension("notify.log");
         let mut start = executor::start(job, &process, run, log, &self.account)?;
@@ -421,22 +446,30 @@ impl Hands {
 
 impl Executor for Hands {
     fn is_ready(&self) -> bool {
-        self.supervisor.is_some()
+        self.supervisor.is_some() || self.alone.is_some()
     }
 
     fn start(&mut self, job: &Job, run: &Run) -> Result<(), String> {
         match &job.action {
             Action::Run(process) => {
                 let log = self.engine.data().log(run.id, run.next_attempt());
+                self.refuse_processes()?;
                 let start = executor::start(job, process, run, log, &self.account)?;
                 self.request(&Request::Start(Box::new(start)));
                 Ok(())
+            }
+            Action::Handler(name) => {
+                let log = self.engine.data().log(run.id, run.next_attempt());
+                self.handlers.start(name, job, run, log)
             }
             Action::None | Action::Unsupported(_) => Ok(()),
         }
     }
 
     fn stop(&mut self, run: RunId, fence: Fence) {
+        if self.handlers.stop(run, fence) {
+            return;
+        }
         self.request(&Request::Stop { attempt: AttemptId { run: run.to_string(), fence: fence.0 } });
     }
 

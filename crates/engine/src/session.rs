@@ -15,6 +15,7 @@ use punctual_core::id::NodeId;
 use punctual_core::run::RunState;
 use punctual_store::Ask;
 use punctual_store::row::NodeRow;
+use std::path::Path;
 use std::time::Duration;
 
 /// The supervisor speaks another protocol.
@@ -35,7 +36,13 @@ impl Daemon {
             match self.engine.data().lock_supervisor() {
                 Ok(lock) => {
                     self.settle_past()?;
-                    self.launch(lock)?;
+                    let Some(program) = self.hands.program.clone() else {
+                        // It stays so: nobody else can hold jobs here meanwhile.
+                        self.hands.alone = Some(lock);
+                        self.say_who();
+                        return Ok(());
+                    };
+                    self.launch(&program, lock)?;
                 }
                 Err(LockError::Held(_)) => {}
                 Err(LockError::Io(error)) => {
@@ -89,9 +96,9 @@ impl Daemon {
         Ok(())
     }
 
-    fn launch(&mut self, lock: Lock) -> Result<(), String> {
+    fn launch(&mut self, program: &Path, lock: Lock) -> Result<(), String> {
         let (data, id) = (self.engine.data(), self.node.id());
-        let child = supervisor::launch(&self.hands.program, data, lock, id, self.orphan_timeout)
+        let child = supervisor::launch(program, data, lock, id, self.orphan_timeout)
             .map_err(|e| format!("the supervisor cannot be started: {e}"))?;
         self.hands.reap(child);
         Ok(())

@@ -225,15 +225,10 @@ mod tests {
 
     fn end(number: i64) -> Ended {
         Ended {
-            attempt: attempt(number),
             started_us: Some(number),
-            at_us: number + 1,
             code: Some(0),
-            signal: None,
-            cpu_ms: None,
-            memory_bytes_max: None,
-            told: None,
-            spawn_error: Some("two\nlines".into()),
+            remark: Some("two\nlines".into()),
+            ..Ended::at(attempt(number), number + 1)
         }
     }
 

@@ -6,6 +6,7 @@
 //! every later daemon of the directory finds again.
 
 mod child;
+mod command;
 pub mod journal;
 pub mod launch;
 pub mod links;
