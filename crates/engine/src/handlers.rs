@@ -226,11 +226,6 @@ impl Pool {
         stop.map(|stop| stop.tell(Told::Stop)).is_some()
     }
 
-    /// How many attempts have not returned.
-    pub fn under_way(&self) -> usize {
-        self.shared.state().under_way.len()
-    }
-
     /// Tells all attempts to end.
     pub fn stop_all(&self) {
         let all: Vec<_> = self.shared.state().under_way.values().cloned().collect();

@@ -164,8 +164,6 @@ impl Node {
         let ends: BTreeMap<AttemptId, Ended> =
             past.ends.iter().map(|end| (end.attempt.clone(), end.clone())).collect();
         let seen = self.ended.clone();
-        let here = self.handlers_under_way();
-        let still_here = here.clone();
         let (lost, effects, done) = self
             .write(ask, move |book, snapshot| {
                 let mut lost = Vec::new();
@@ -176,9 +174,6 @@ impl Node {
                     }
                     // One that is not at hand is loaded, and this is asked again.
                     let Some(job) = book.definition(run.job, run.revision) else { continue };
-                    if here.contains(&(run.id, lease.fence)) {
-                        continue;
-                    }
                     let id = executor::attempt_id(run);
                     let number = run.next_attempt();
                     let attempt = match (seen.get(&(run.id, lease.fence)), ends.get(&id)) {
@@ -203,7 +198,6 @@ impl Node {
             .values()
             .filter(|known| !matches!(&known.run.state, RunState::Leased(lease) if lease.owner == me))
             .map(|known| (known.run.id, known.run.fence))
-            .filter(|key| !still_here.contains(key))
             .collect();
         self.forget(&earlier);
         self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
@@ -226,7 +220,6 @@ impl Node {
             session.running.iter().map(|known| (known.attempt.clone(), known)).collect();
         let mut ended: BTreeMap<AttemptId, &Ended> =
             session.ended.iter().map(|end| (end.attempt.clone(), end)).collect();
-        let here = self.handlers_under_way();
         let mut attached = Attached::default();
         let mut decided = Effects::default();
         for run in self.leased().await? {
@@ -242,15 +235,7 @@ impl Node {
                 attached.ended += 1;
                 self.adopt(&run, end.started_us.map(Timestamp::from_micros));
                 self.ended(end);
-            } else if here.contains(&(run.id, lease.fence)) || self.ended.contains_key(&(run.id, lease.fence))
-            {
-                // Its end is waited for, or waits for the next cycle.
-            } else if self.is_handler(&run) {
-                // It ended with the process that carried it out.
-                self.adopt(&run, None);
-                let attempt = executor::lost(&run, self.id, None, self.engine.clock().now());
-                self.ended.insert((run.id, run.fence), attempt);
-            } else {
+            } else if !self.ended.contains_key(&(run.id, lease.fence)) {
                 attached.started += 1;
                 decided.leased.push(run);
             }
@@ -260,18 +245,6 @@ impl Node {
         attached.unknown_running = running.into_keys().collect();
         attached.unknown_ended = ended.into_keys().collect();
         Ok(attached)
-    }
-
-    fn is_handler(&self, run: &Run) -> bool {
-        let job = self.engine.definitions().job(run.job, run.revision);
-        job.is_some_and(|job| matches!(job.action, Action::Handler(_)))
-    }
-
-    /// Attempts that this process itself carries out and that have not returned: they go on whatever becomes of a
-    /// supervisor, and end with the process.
-    fn handlers_under_way(&self) -> BTreeSet<(RunId, Fence)> {
-        let own = self.running.values().filter(|known| matches!(known.job.action, Action::Handler(_)));
-        own.map(|known| (known.run.id, known.run.fence)).filter(|key| !self.ended.contains_key(key)).collect()
     }
 
     fn adopt(&mut self, run: &Run, started: Option<Timestamp>) {

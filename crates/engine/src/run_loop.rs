@@ -56,14 +56,20 @@ pub struct Options {
     pub shadow: bool,
     /// The definitions it serves, for people.
     pub owner: String,
+    /// How attempts are carried out.
+    pub work: Work,
     /// So long its jobs may live without a daemon, suspended time not counted.
     pub orphan_timeout: Duration,
-    /// The program that is supervisor and launcher; `None`: no process can be started here.
-    pub program: Option<PathBuf>,
-    /// The functions of this program that jobs may name.
-    pub handlers: Handlers,
     /// What is told of each run that ended.
     pub observer: Box<dyn Observer>,
+}
+
+/// How a daemon carries attempts out.
+pub enum Work {
+    /// As processes, by a supervisor. This program is supervisor and launcher too, under this path.
+    Processes(PathBuf),
+    /// As functions of this process, which end with it.
+    Handlers(Handlers),
 }
 
 /// What is told of runs.
@@ -89,16 +95,17 @@ pub struct Daemon {
     timer: Timer,
     /// Held as long as this process writes to the store.
     _lock: Lock,
+    /// Held where there is no supervisor and must be none.
+    pub(crate) alone: Option<Lock>,
 }
 
 /// The daemon's executor: the supervisor and what surrounds it.
 pub(crate) struct Hands {
     engine: Engine,
     account: Account,
+    /// The program that is supervisor and launcher; `None` where handlers do the work.
     pub(crate) program: Option<PathBuf>,
     pub(crate) supervisor: Option<Supervisor>,
-    /// The supervisor's lock, where this process can start none and there is none.
-    pub(crate) alone: Option<Lock>,
     /// The supervisors that this process started and that have not been seen to end.
     started: Vec<Child>,
     handlers: Pool,
@@ -115,14 +122,17 @@ impl Daemon {
     /// # Errors
     /// Processes of an earlier supervisor cannot be ended, none can be started, or the store fails.
     pub fn start(engine: Engine, lock: Lock, options: Options) -> Result<Self, String> {
+        let (program, handlers) = match options.work {
+            Work::Processes(program) => (Some(program), Handlers::new()),
+            Work::Handlers(handlers) => (None, handlers),
+        };
         let hands = Hands {
             engine: engine.clone(),
             account: Account::own(),
-            program: options.program,
+            program,
             supervisor: None,
-            alone: None,
             started: Vec::new(),
-            handlers: Pool::new(options.handlers, engine.clock().clone(), engine.inbox().clone()),
+            handlers: Pool::new(handlers, engine.clock().clone(), engine.inbox().clone()),
             notices: BTreeSet::new(),
             notices_waiting: VecDeque::new(),
             observer: options.observer,
@@ -131,8 +141,18 @@ impl Daemon {
         let node = Node::new(engine.clone(), NodeId(clock::random()), options.slots, options.shadow);
         let timer = Timer::new().map_err(|e| e.to_string())?;
         let (orphan_timeout, shadow, owner) = (options.orphan_timeout, options.shadow, options.owner);
-        let mut daemon =
-            Self { engine, node, hands, orphan_timeout, unused: false, shadow, owner, timer, _lock: lock };
+        let mut daemon = Self {
+            engine,
+            node,
+            hands,
+            orphan_timeout,
+            unused: false,
+            shadow,
+            owner,
+            timer,
+            _lock: lock,
+            alone: None,
+        };
         // What waits for a run that has ended must be known to wait.
         block_on(daemon.engine.load_all()).map_err(|e| e.to_string())?;
         daemon.open_session()?;
@@ -287,13 +307,11 @@ impl Daemon {
     }
 
     fn shut_down(mut self, at_stop: AtStop) -> Result<(), String> {
-        let waits = at_stop == AtStop::End || self.hands.handlers.under_way() > 0;
-        let grace = if waits { self.node.grace_max() } else { Duration::ZERO };
+        let grace = if at_stop == AtStop::End { self.node.grace_max() } else { Duration::ZERO };
         let limit = Monotonic::now().after(grace + SHUTDOWN);
         if at_stop == AtStop::End {
             self.hands.request(&Request::Shutdown);
         }
-        // They are this process's own.
         self.hands.handlers.stop_all();
         loop {
             if self.node.has_ended()
@@ -303,11 +321,7 @@ impl Daemon {
             }
             let waits = match at_stop {
                 AtStop::End => self.node.busy() > 0 || !self.hands.notices.is_empty(),
-                AtStop::Leave => {
-                    self.node.has_ended()
-                        || self.hands.handlers.under_way() > 0
-                        || !self.hands.notices_waiting.is_empty()
-                }
+                AtStop::Leave => self.node.has_ended() || !self.hands.notices_waiting.is_empty(),
             };
             let left = limit.until_from(Monotonic::now());
             if !waits || left.is_zero() {
@@ -315,7 +329,7 @@ impl Daemon {
             }
             self.wait(self.engine.clock().now().saturating_add(left.min(RETRY)))?;
             self.take_messages()?;
-            if !self.hands.is_ready() {
+            if self.hands.supervisor.is_none() {
                 self.bury();
             }
         }
@@ -354,8 +368,10 @@ impl Daemon {
 
     /// The supervisor ended while the daemon does.
     fn bury(&mut self) {
-        let Ok(_lock) = self.engine.data().lock_supervisor() else { return };
-        let buried = self.settle_past();
+        let buried = match self.engine.data().lock_supervisor() {
+            Ok(_lock) => self.settle_past(),
+            Err(_) => return,
+        };
         if let Err(error) = buried {
             self.hands.observer.remark(&error);
         }
@@ -379,16 +395,6 @@ pub(crate) fn counted(count: usize, what: &str) -> String {
 }
 
 impl Hands {
-    /// Whether processes can be started, now or once there is a supervisor.
-    fn refuse_processes(&self) -> Result<(), String> {
-        match self.alone {
-            Some(_) => {
-                Err("this program starts no processes; it was not told where `punctual` is".to_owned())
-            }
-            None => Ok(()),
-        }
-    }
-
     /// Sends a request. Without a supervisor it goes nowhere: whatever it is about is seen to when there is one.
     pub(crate) fn request(&mut self, request: &Request) {
         if let Some(supervisor) = &mut self.supervisor {
@@ -414,7 +420,6 @@ impl Hands {
         if self.notices_waiting.len() >= NOTICES_WAITING_MAX {
             return Err(format!("{NOTICES_WAITING_MAX} others wait for it"));
         }
-        self.refuse_processes()?;
         let process = Process { stdin: Some(self.observer.notice(job, run)), ..process.clone() };
         let log = self.engine.data().log(run.id, run.next_attempt()).with_extension("notify.log");
         let mut start = executor::start(job, &process, run, log, &self.account)?;
@@ -446,14 +451,16 @@ impl Hands {
 
 impl Executor for Hands {
     fn is_ready(&self) -> bool {
-        self.supervisor.is_some() || self.alone.is_some()
+        self.supervisor.is_some() || self.program.is_none()
     }
 
     fn start(&mut self, job: &Job, run: &Run) -> Result<(), String> {
         match &job.action {
+            Action::Run(_) if self.program.is_none() => {
+                Err("this program has handlers and starts no processes; `punctual serve` does".into())
+            }
             Action::Run(process) => {
                 let log = self.engine.data().log(run.id, run.next_attempt());
-                self.refuse_processes()?;
                 let start = executor::start(job, process, run, log, &self.account)?;
                 self.request(&Request::Start(Box::new(start)));
                 Ok(())
@@ -467,18 +474,18 @@ impl Executor for Hands {
     }
 
     fn stop(&mut self, run: RunId, fence: Fence) {
-        if self.handlers.stop(run, fence) {
-            return;
+        if !self.handlers.stop(run, fence) {
+            self.request(&Request::Stop { attempt: AttemptId { run: run.to_string(), fence: fence.0 } });
         }
-        self.request(&Request::Stop { attempt: AttemptId { run: run.to_string(), fence: fence.0 } });
     }
 
     fn recorded(&mut self, attempts: &[(RunId, Fence)]) {
-        let attempts: Vec<AttemptId> =
-            attempts.iter().map(|(run, fence)| AttemptId { run: run.to_string(), fence: fence.0 }).collect();
-        if !attempts.is_empty() {
-            self.request(&Request::Ack { attempts });
+        if self.supervisor.is_none() || attempts.is_empty() {
+            return;
         }
+        let attempts =
+            attempts.iter().map(|(run, fence)| AttemptId { run: run.to_string(), fence: fence.0 }).collect();
+        self.request(&Request::Ack { attempts });
     }
 
     fn finished(&mut self, job: &Job, run: &Run) {

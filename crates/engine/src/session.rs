@@ -31,17 +31,12 @@ impl Daemon {
     /// # Errors
     /// Processes of an earlier one cannot be ended, none can be started, none answers, or the store fails.
     pub(crate) fn open_session(&mut self) -> Result<(), String> {
+        let Some(program) = self.hands.program.clone() else { return self.be_alone() };
         let (mut limit, mut killed) = (Monotonic::now().after(PATIENCE), false);
         loop {
             match self.engine.data().lock_supervisor() {
                 Ok(lock) => {
                     self.settle_past()?;
-                    let Some(program) = self.hands.program.clone() else {
-                        // It stays so: nobody else can hold jobs here meanwhile.
-                        self.hands.alone = Some(lock);
-                        self.say_who();
-                        return Ok(());
-                    };
                     self.launch(&program, lock)?;
                 }
                 Err(LockError::Held(_)) => {}
@@ -68,6 +63,18 @@ impl Daemon {
                 }
             }
         }
+    }
+
+    /// Where handlers do the work there is no supervisor: what an earlier process had under way ended with it.
+    fn be_alone(&mut self) -> Result<(), String> {
+        let lock = self.engine.data().lock_supervisor().map_err(|error| match error {
+            LockError::Held(_) => "jobs of a daemon are under way in this data directory".to_owned(),
+            LockError::Io(error) => format!("the supervisor's lock cannot be taken: {error}"),
+        })?;
+        self.settle_past()?;
+        (self.alone, self.unused) = (Some(lock), false);
+        self.say_who();
+        Ok(())
     }
 
     /// Makes sure that nothing of a supervisor lives which is gone, and settles the runs it held, before another begins

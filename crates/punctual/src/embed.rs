@@ -14,7 +14,7 @@ use punctual_engine::data_dir::{DataDir, Lock, LockError};
 use punctual_engine::error::EngineError;
 use punctual_engine::handlers::{self, Call, Handlers};
 use punctual_engine::inbox::{AtStop, Message};
-use punctual_engine::run_loop::{Daemon, Observer, Options};
+use punctual_engine::run_loop::{Daemon, Observer, Options, Work};
 use punctual_engine::shared::Engine;
 use punctual_server::listen::Listening;
 use punctual_store::{SqliteOptions, Store, StoreError};
@@ -204,15 +204,8 @@ impl Scheduler {
         let owner = format!("the program {}", program.file_name().unwrap_or_default().to_string_lossy());
         block_on(engine.apply(jobs, &owner, ApplyMode::Apply, true))?;
         let observer = Box::new(Remarks);
-        let options = Options {
-            slots,
-            shadow: false,
-            owner,
-            orphan_timeout: Duration::ZERO,
-            program: None,
-            handlers,
-            observer,
-        };
+        let (work, orphan_timeout) = (Work::Handlers(handlers), Duration::ZERO);
+        let options = Options { slots, shadow: false, owner, work, orphan_timeout, observer };
         let daemon = Daemon::start(engine.clone(), lock, options).map_err(unusable)?;
         let router = punctual_server::router::router(engine.clone());
         let listening = punctual_server::listen::serve_unix(&engine.data().socket(), router);

@@ -213,6 +213,7 @@ pub fn kill_survivors(path: &Path, starts: &[Start], runs: &[String]) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use super::super::protocol::SpawnError;
     use super::*;
 
     fn scratch() -> PathBuf {
@@ -224,10 +225,11 @@ mod tests {
     }
 
     fn end(number: i64) -> Ended {
+        let spawn_error = SpawnError { code: "EXE001".into(), message: "two\nlines".into(), hint: None };
         Ended {
             started_us: Some(number),
             code: Some(0),
-            remark: Some("two\nlines".into()),
+            spawn_error: Some(spawn_error),
             ..Ended::at(attempt(number), number + 1)
         }
     }
