@@ -3,12 +3,15 @@
 //! Daemon and supervisor speak over one Unix socket ([`protocol`]). The supervisor also holds the data
 //! directory's lock: whoever gets that lock knows that no supervisor, and so no job of one, is left.
 
+mod badge;
+pub mod cgroup;
 mod child;
 mod command;
 pub mod journal;
 pub mod launch;
 mod output;
 pub mod process;
+mod progress;
 pub mod protocol;
 pub mod tree;
 

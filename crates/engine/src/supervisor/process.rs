@@ -6,9 +6,11 @@
 //! It is the subreaper of the jobs: what leaves a job's tree becomes its own child, a stray. A stray may live as long
 //! as the attempt whose mark it carries, and an attempt has ended only when no stray of it is left.
 
+use super::badge;
+use super::cgroup::{self, Bounded, Groups};
 use super::child::Child;
 use super::journal::Journal;
-use super::protocol::{self, AttemptId, Ended, Link, Report, Request, Told};
+use super::protocol::{self, AttemptId, Ended, Limits, Link, Report, Request, Told};
 use super::tree;
 use crate::clock::{Clock, Monotonic};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -30,16 +32,27 @@ const SWEEP_AGAIN: Duration = Duration::from_millis(5);
 /// The socket or the journal failed.
 pub fn run(socket: UnixStream, journal: &Path, launcher: PathBuf) -> io::Result<()> {
     let _ = set_child_subreaper(Some(rustix::process::getpid()));
+    badge::raise_descriptors();
+    cgroup::make_room_early();
+    if let Some(data) = journal.parent()
+        && let Err(error) = cgroup::end_dead_sessions(data)
+    {
+        eprintln!("punctual: {error}");
+    }
     let mut supervisor = Supervisor {
         daemon: Link::new(socket)?,
         journal: Journal::create(journal)?,
         launcher,
+        data: journal.parent().map_or_else(|| PathBuf::from("."), Path::to_owned),
+        groups: None,
         clock: Clock::System,
         children: BTreeMap::new(),
         dying: BTreeSet::new(),
         ending: None,
     };
     while supervisor.turn()? {}
+    // The groups of this session are empty, and go.
+    let _ = cgroup::end_dead_sessions(&supervisor.data);
     Ok(())
 }
 
@@ -47,6 +60,10 @@ struct Supervisor {
     daemon: Link,
     journal: Journal,
     launcher: PathBuf,
+    /// The data directory, by which its control groups are named.
+    data: PathBuf,
+    /// Where control groups are made; `None` until an attempt has limits.
+    groups: Option<Groups>,
     clock: Clock,
     children: BTreeMap<AttemptId, Child>,
     /// The marks of strays that were killed and are not gone yet.
@@ -74,7 +91,7 @@ impl Supervisor {
         }
         let now = Monotonic::now();
         for child in self.children.values_mut().filter(|c| c.deadline().is_some_and(|d| d <= now)) {
-            child.on_deadline();
+            child.on_deadline(now);
         }
         self.sweep();
         self.report_ends();
@@ -103,7 +120,7 @@ impl Supervisor {
         let now = Monotonic::now();
         let mut deadlines: Vec<Monotonic> = self.children.values().filter_map(Child::deadline).collect();
         deadlines.extend(self.ending);
-        if !self.dying.is_empty() {
+        if !self.dying.is_empty() || self.children.values().any(Child::is_dying) {
             deadlines.push(now.after(SWEEP_AGAIN));
         }
         let wait = deadlines.into_iter().min().map(|d| d.until_from(now) + Duration::from_millis(1));
@@ -154,7 +171,8 @@ impl Supervisor {
         if self.ending.is_some() || self.children.contains_key(&attempt) {
             return;
         }
-        match Child::spawn(start, &self.launcher, &self.clock) {
+        let bounded = self.bound(&start);
+        match Child::spawn(start, &self.launcher, &self.clock, bounded) {
             Ok(child) => {
                 self.journal.started(&attempt, child.pid(), child.started_us());
                 let at_us = child.started_us();
@@ -167,6 +185,15 @@ impl Supervisor {
                 self.report(&Report::Ended(ended));
             }
         }
+    }
+
+    /// What holds the limits of an attempt, if it has any.
+    fn bound(&mut self, start: &protocol::Start) -> Bounded {
+        if start.limits == Limits::default() {
+            return Bounded::default();
+        }
+        let groups = self.groups.get_or_insert_with(|| Groups::make(&self.data));
+        groups.bound(&format!("{}.{}", start.attempt.run, start.attempt.fence), &start.limits)
     }
 
     fn report_ends(&mut self) {
@@ -188,17 +215,22 @@ impl Supervisor {
     /// strays in turn, so that a tree of any depth is gone after some rounds.
     fn sweep(&mut self) {
         self.dying.clear();
+        self.children.values_mut().for_each(Child::sweep);
         let leaders: BTreeSet<i32> = self.children.values().filter_map(Child::leader).collect();
         for stray in tree::own_children().into_iter().filter(|pid| !leaders.contains(pid)) {
             if !matches!(waitpid(Pid::from_raw(stray), WaitOptions::NOHANG), Ok(None)) {
                 continue;
             }
-            let mark = tree::mark(stray).unwrap_or_default();
-            // One without a mark may belong to any attempt that is under way.
-            let wanted =
-                |child: &Child| child.leader().is_some() && (mark.is_empty() || child.mark() == mark);
+            let (mark, badge) = (tree::mark(stray), badge::of_process(stray));
+            let is_of = |child: &&Child| {
+                mark.as_deref() == Some(child.mark()) || badge == Some(badge::of_run(child.mark()))
+            };
+            // One without mark and badge may belong to any attempt that is under way.
+            let nameless = mark.is_none() && badge.is_none();
+            let wanted = |child: &Child| child.leader().is_some() && (nameless || is_of(&child));
             if !self.children.values().any(wanted) && tree::kill(stray) {
-                self.dying.insert(mark);
+                let whose = self.children.values().find(is_of).map(|child| child.mark().to_owned());
+                self.dying.insert(whose.or(mark).unwrap_or_default());
             }
         }
     }

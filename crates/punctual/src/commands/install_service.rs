@@ -113,13 +113,17 @@ Type=exec
 ExecStart={start}
 Restart=always
 RestartSec=1
-UMask=0077
+# Jobs inherit it; what the daemon keeps for itself has modes of its own.
+UMask=0022
 # Jobs end when the daemon tells them to, not with it: TERM goes to the daemon alone, KILL to what is left.
 KillMode=mixed
 TimeoutStopSec=120
 # The daemon's own need is small; the jobs' tasks and files are not the unit's to limit.
 TasksMax=infinity
 LimitNOFILE=65536
+# For the `limits` of jobs: their control groups are made beside the daemon's (with systemd 254 or later).
+Delegate=yes
+DelegateSubgroup=punctual-daemon
 
 [Install]
 WantedBy={target}
