@@ -5,6 +5,8 @@
 //! of one that is not to be killed. Daemon and supervisor speak over the socket `supervisor.sock` ([`protocol`]), which
 //! every later daemon of the directory finds again.
 
+mod badge;
+pub mod cgroup;
 mod child;
 mod command;
 pub mod journal;
@@ -12,6 +14,7 @@ pub mod launch;
 pub mod links;
 mod output;
 pub mod process;
+mod progress;
 pub mod protocol;
 pub mod tree;
 
