@@ -90,7 +90,9 @@ pub fn start(
         stdin: process.stdin.clone(),
         run_as: process.run_as.clone(),
         log: log.to_string_lossy().into_owned(),
-        log_bytes_max: job.output_bytes_max,
+        log_bytes_max: job.output.bytes_max,
+        output_direct: job.output.direct,
+        redact: job.output.redact.clone(),
         timeout_ms: job.timeout.map(millis),
         grace_ms: millis(job.grace),
     })

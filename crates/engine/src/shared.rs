@@ -312,7 +312,7 @@ fn broken(why: &str) -> Job {
         start_deadline: None,
         queue: "normal".into(),
         priority: 0,
-        output_bytes_max: 1024 * 1024,
+        output: punctual_core::job::Output { bytes_max: 1024 * 1024, direct: false, redact: Vec::new() },
         zone: punctual_core::zone::Zone::utc(),
         trigger_zones: Vec::new(),
         on_failure: Action::None,

@@ -1,16 +1,18 @@
 //! One attempt under supervision: started, watched, told to end, reaped.
 
-use super::output::Output;
+use super::drain::{Drain, Drains};
+use super::output::{self, Output};
 use super::protocol::{Ended, Start, Told};
+use super::redact::Redactor;
 use super::tree;
 use crate::clock::{Clock, Monotonic};
 use rustix::fs::{MemfdFlags, OFlags};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,8 +21,8 @@ use wait4::Wait4;
 
 /// After its process ended and its group was killed, so long a pipe may stay open in hands that got away.
 const DRAIN: Duration = Duration::from_millis(200);
-/// Of one pipe so much is read before the others have their turn.
-const READ_BYTES: usize = 64 * 1024;
+/// After that, so long its output may take to be written; a disk that hangs must not keep the run from ending.
+const CLOSE: Duration = Duration::from_secs(10);
 
 /// A started attempt.
 pub struct Child {
@@ -30,15 +32,26 @@ pub struct Child {
     process: Option<std::process::Child>,
     pid: i32,
     pidfd: OwnedFd,
-    pipe: Option<File>,
     launch: Option<LaunchFiles>,
-    output: Option<Output>,
+    output: Sink,
     started_us: i64,
     told: Option<Told>,
     /// When it is told to end; later, when it is killed.
     deadline: Option<Monotonic>,
     killing: bool,
     ended: Option<Ended>,
+}
+
+/// Where its output goes.
+enum Sink {
+    /// Through a pipe that is emptied into a capped file.
+    Pipe(Drain),
+    /// Through such a pipe of which no more is taken than is in it.
+    GivenUp(Drain),
+    /// Into the file itself.
+    Direct(File),
+    /// Nowhere any more.
+    Closed,
 }
 
 /// Why an attempt could not be started, for people.
@@ -49,14 +62,15 @@ impl Child {
     ///
     /// # Errors
     /// Says what could not be done and with what.
-    pub fn spawn(start: Start, launcher: &Path, clock: &Clock) -> Result<Self, SpawnError> {
-        let log = open_log(Path::new(&start.log))?;
-        let (read, write) =
-            rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("no pipe: {e}"))?;
-        rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK).map_err(|e| format!("no pipe: {e}"))?;
+    pub fn spawn(
+        start: Start,
+        launcher: &Path,
+        clock: &Clock,
+        drains: &mut Drains,
+    ) -> Result<Self, SpawnError> {
         let (mut command, launch) = command(&start, launcher)?;
-        let stderr = write.try_clone().map_err(|e| format!("no pipe: {e}"))?;
-        command.stdin(stdin(start.stdin.as_deref())?).stdout(Stdio::from(write)).stderr(Stdio::from(stderr));
+        let (stdout, stderr, outlet) = outlet(&start)?;
+        command.stdin(stdin(start.stdin.as_deref())?).stdout(stdout).stderr(stderr);
         command.process_group(0);
         let mut process = command.spawn().map_err(|e| explain(&start, &e))?;
         // The command holds the write ends; while it lives, the pipe has no end.
@@ -72,15 +86,25 @@ impl Child {
                 return Err(format!("its process could not be watched: {error}"));
             }
         };
+        let output = match outlet {
+            Outlet::Direct(file) => Sink::Direct(file),
+            Outlet::Pipe(pipe) => match drain(&start, pipe, drains) {
+                Ok(drain) => Sink::Pipe(drain),
+                Err(error) => {
+                    tree::signal_group(pid, Signal::KILL);
+                    let _ = process.wait();
+                    return Err(format!("its output could not be watched: {error}"));
+                }
+            },
+        };
         let deadline = start.timeout_ms.map(|ms| Monotonic::now().after(Duration::from_millis(ms)));
         Ok(Self {
-            output: Some(Output::new(log, start.log_bytes_max)),
+            output,
             mark: start.env.iter().find(|(k, _)| k == tree::MARK).map(|(_, v)| v.clone()).unwrap_or_default(),
             start,
             process: Some(process),
             pid,
             pidfd,
-            pipe: Some(File::from(read)),
             launch,
             started_us: clock.now().as_micros(),
             told: None,
@@ -115,9 +139,14 @@ impl Child {
         self.ended.is_none().then(|| self.pidfd.as_fd())
     }
 
-    /// Its output, while it is open.
-    pub fn pipe_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.pipe.as_ref().map(AsFd::as_fd)
+    /// Bytes of output that have come so far.
+    #[allow(dead_code, reason = "for a timeout that counts from the last byte")]
+    pub fn output_bytes(&self) -> u64 {
+        match &self.output {
+            Sink::Pipe(drain) | Sink::GivenUp(drain) => drain.bytes(),
+            Sink::Direct(file) => file.metadata().map_or(0, |m| m.len()),
+            Sink::Closed => 0,
+        }
     }
 
     /// When [`Child::on_deadline`] is due.
@@ -149,7 +178,7 @@ impl Child {
     /// Its timeout, its grace or its drain has passed.
     pub fn on_deadline(&mut self) {
         if self.ended.is_some() {
-            self.pipe = None;
+            self.give_up_output();
         } else if self.killing {
             self.deadline = None;
             self.kill();
@@ -158,17 +187,16 @@ impl Child {
         }
     }
 
-    /// Takes what output there is.
-    pub fn on_output(&mut self) {
-        let (Some(pipe), Some(output)) = (self.pipe.as_mut(), self.output.as_mut()) else { return };
-        let mut piece = [0_u8; READ_BYTES];
-        match pipe.read(&mut piece) {
-            Ok(0) => self.pipe = None,
-            Ok(length) => output.take(&piece[..length]),
-            Err(e)
-                if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) => {}
-            Err(_) => self.pipe = None,
-        }
+    /// Its output has had its time: first the pipe is given up, then the file.
+    fn give_up_output(&mut self) {
+        self.output = match std::mem::replace(&mut self.output, Sink::Closed) {
+            Sink::Pipe(drain) => {
+                drain.give_up();
+                self.deadline = Some(Monotonic::now().after(CLOSE));
+                Sink::GivenUp(drain)
+            }
+            _ => Sink::Closed,
+        };
     }
 
     /// Its process has ended: reaps it and kills what is left of its group.
@@ -199,38 +227,52 @@ impl Child {
 
     /// How it ended, once its process is reaped and its output written.
     pub fn finished(&mut self) -> Option<Ended> {
-        if self.ended.is_none() || self.pipe.is_some() {
-            return None;
+        let ended = self.ended.as_ref()?;
+        match &self.output {
+            Sink::Pipe(drain) | Sink::GivenUp(drain) if !drain.is_closed() => return None,
+            // An attempt that printed nothing has no file.
+            Sink::Direct(file) if file.metadata().is_ok_and(|m| m.len() == 0) => {
+                let _ = std::fs::remove_file(&self.start.log);
+            }
+            _ => {}
         }
-        if let Some(output) = self.output.take()
-            && let Err(error) = output.close()
-        {
-            _ = writeln!(
-                std::io::stderr(),
-                "punctual: output of run {} could not be kept: {error}",
-                self.start.attempt.run
-            );
-        }
-        self.ended.clone()
+        Some(ended.clone())
     }
+}
+
+/// What is left here of where a job's output goes.
+enum Outlet {
+    /// The end of the pipe that is read.
+    Pipe(OwnedFd),
+    /// The file it has itself.
+    Direct(File),
+}
+
+/// Standard output and standard error of a job, which are one, in the order in which they are written to.
+fn outlet(start: &Start) -> Result<(Stdio, Stdio, Outlet), SpawnError> {
+    if start.output_direct {
+        let failed = |e: std::io::Error| format!("the output file {} cannot be made: {e}", start.log);
+        let file = output::create(Path::new(&start.log)).map_err(failed)?;
+        let both = [file.try_clone().map_err(failed)?, file.try_clone().map_err(failed)?];
+        let [stdout, stderr] = both.map(Stdio::from);
+        return Ok((stdout, stderr, Outlet::Direct(file)));
+    }
+    let failed = |e: std::io::Error| format!("no pipe: {e}");
+    let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK).map_err(|e| failed(e.into()))?;
+    let stderr = write.try_clone().map_err(failed)?;
+    Ok((Stdio::from(write), Stdio::from(stderr), Outlet::Pipe(read)))
+}
+
+fn drain(start: &Start, pipe: OwnedFd, drains: &mut Drains) -> std::io::Result<Drain> {
+    let secret = |name: &String| start.env.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str());
+    let redactor = Redactor::new(start.redact.iter().filter_map(secret));
+    let output = Output::new(PathBuf::from(&start.log), start.log_bytes_max);
+    drains.open(&start.attempt.run, pipe, output, redactor)
 }
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn open_log(path: &Path) -> Result<File, SpawnError> {
-    let failed = |e: std::io::Error| format!("the output file {} cannot be made: {e}", path.display());
-    if let Some(dir) = path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-    }
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)
-        .map_err(failed)
 }
 
 /// The input: a sealed copy in memory, so that no process has to feed a pipe.

@@ -4,11 +4,13 @@
 //! directory's lock: whoever gets that lock knows that no supervisor, and so no job of one, is left.
 
 mod child;
+mod drain;
 pub mod journal;
 pub mod launch;
 mod output;
 pub mod process;
 pub mod protocol;
+mod redact;
 pub mod tree;
 
 use crate::clock::Monotonic;

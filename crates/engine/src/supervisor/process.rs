@@ -7,6 +7,7 @@
 //! as the attempt whose mark it carries, and an attempt has ended only when no stray of it is left.
 
 use super::child::Child;
+use super::drain::Drains;
 use super::journal::Journal;
 use super::protocol::{self, AttemptId, Ended, Link, Report, Request, Told};
 use super::tree;
@@ -33,6 +34,7 @@ pub fn run(socket: UnixStream, journal: &Path, launcher: PathBuf) -> io::Result<
     let mut supervisor = Supervisor {
         daemon: Link::new(socket)?,
         journal: Journal::create(journal)?,
+        drains: Drains::start()?,
         launcher,
         clock: Clock::System,
         children: BTreeMap::new(),
@@ -46,6 +48,7 @@ pub fn run(socket: UnixStream, journal: &Path, launcher: PathBuf) -> io::Result<
 struct Supervisor {
     daemon: Link,
     journal: Journal,
+    drains: Drains,
     launcher: PathBuf,
     clock: Clock,
     children: BTreeMap<AttemptId, Child>,
@@ -63,12 +66,9 @@ impl Supervisor {
         if ready.daemon {
             self.take_requests();
         }
-        for (id, output, exit) in ready.children {
-            let Some(child) = self.children.get_mut(&id) else { continue };
-            if output {
-                child.on_output();
-            }
-            if exit {
+        self.drains.seen();
+        for id in ready.ended {
+            if let Some(child) = self.children.get_mut(&id) {
                 child.on_exit(&self.clock);
             }
         }
@@ -90,15 +90,14 @@ impl Supervisor {
         if self.daemon.is_open() {
             fds.push(self.daemon.poll_fd());
         }
+        let drained = self.drains.closed_fd();
+        fds.push(PollFd::from_borrowed_fd(drained, PollFlags::IN));
         let mut places = Vec::new();
         for (id, child) in &self.children {
-            let mut place = |fd| {
-                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-                fds.len() - 1
-            };
-            let output = child.pipe_fd().map(&mut place);
-            let exit = child.process_fd().map(&mut place);
-            places.push((id, output, exit));
+            if let Some(process) = child.process_fd() {
+                places.push((id, fds.len()));
+                fds.push(PollFd::from_borrowed_fd(process, PollFlags::IN));
+            }
         }
         let now = Monotonic::now();
         let mut deadlines: Vec<Monotonic> = self.children.values().filter_map(Child::deadline).collect();
@@ -112,13 +111,9 @@ impl Supervisor {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let hit = |place: Option<usize>| place.is_some_and(|p| !fds[p].revents().is_empty());
-        let children = places
-            .iter()
-            .map(|(id, output, exit)| ((*id).clone(), hit(*output), hit(*exit)))
-            .filter(|(_, output, exit)| *output || *exit)
-            .collect();
-        Ok(Ready { daemon: self.daemon.is_open() && hit(Some(0)), children })
+        let hit = |place: usize| !fds[place].revents().is_empty();
+        let ended = places.iter().filter(|(_, place)| hit(*place)).map(|(id, _)| (*id).clone()).collect();
+        Ok(Ready { daemon: self.daemon.is_open() && hit(0), ended })
     }
 
     fn take_requests(&mut self) {
@@ -154,7 +149,7 @@ impl Supervisor {
         if self.ending.is_some() || self.children.contains_key(&attempt) {
             return;
         }
-        match Child::spawn(start, &self.launcher, &self.clock) {
+        match Child::spawn(start, &self.launcher, &self.clock, &mut self.drains) {
             Ok(child) => {
                 self.journal.started(&attempt, child.pid(), child.started_us());
                 let at_us = child.started_us();
@@ -215,6 +210,6 @@ impl Supervisor {
 
 struct Ready {
     daemon: bool,
-    /// Attempt, whether its output and whether its process has something.
-    children: Vec<(AttemptId, bool, bool)>,
+    /// Attempts whose process has ended.
+    ended: Vec<AttemptId>,
 }
