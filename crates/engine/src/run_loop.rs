@@ -56,6 +56,8 @@ pub struct Options {
 
 /// What is told of runs.
 pub trait Observer: Send {
+    /// The last attempt of a run ended; the decision is durable.
+    fn attempted(&mut self, _job: &Job, _run: &Run) {}
     /// A run ended; the decision is durable.
     fn finished(&mut self, job: &Job, run: &Run);
     /// What a `notify` of a run that ended badly reads on its standard input.
@@ -379,6 +381,10 @@ impl Executor for Hands {
         if let Some(supervisor) = &self.supervisor {
             supervisor.send(Request::Stop { attempt: AttemptId { run: run.to_string(), fence: fence.0 } });
         }
+    }
+
+    fn attempted(&mut self, job: &Job, run: &Run) {
+        self.observer.attempted(job, run);
     }
 
     fn finished(&mut self, job: &Job, run: &Run) {

@@ -1,5 +1,6 @@
 //! The `punctual` command.
 
+mod attempt_log;
 mod client;
 mod commands;
 mod data;

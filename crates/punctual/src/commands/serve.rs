@@ -1,11 +1,11 @@
 //! `punctual serve`: the daemon.
 
+use crate::attempt_log::{self, AttemptLog, LogFormat};
 use crate::data::Data;
 use crate::definitions;
 use punctual_core::error::{Code, Diagnostic};
 use punctual_core::job::Job;
-use punctual_core::run::{Run, RunState, Verdict};
-use punctual_core::time::Timestamp;
+use punctual_core::run::Run;
 use punctual_engine::apply::{ApplyMode, ChangeKind, JobChange};
 use punctual_engine::block_on::block_on;
 use punctual_engine::clock::{Clock, Monotonic};
@@ -114,6 +114,9 @@ pub struct Args {
     /// Attempts that run at once in mode `pool`
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     slots: u16,
+    /// How the lines of ended attempts look, here and in `attempts.log` of the data directory
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    log_format: LogFormat,
 }
 
 /// How many attempts run at once.
@@ -175,7 +178,7 @@ fn serve(args: &Args) -> Result<(), String> {
         shadow: args.shadow,
         owner: owner.clone(),
         program,
-        observer: Box::new(Voice { engine: engine.clone() }),
+        observer: Box::new(Voice::new(&engine, args.log_format)),
     };
     let daemon = Daemon::start(engine.clone(), lock, options)?;
     on_signals(&engine)?;
@@ -417,11 +420,35 @@ fn runs_as_root(spec: &punctual_core::spec::JobSpec) -> bool {
 /// What the daemon says on standard error.
 struct Voice {
     engine: Engine,
+    format: LogFormat,
+    host: String,
+    log: AttemptLog,
+}
+
+impl Voice {
+    fn new(engine: &Engine, format: LogFormat) -> Self {
+        let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
+        let log = AttemptLog::open(engine.data().attempt_log(), speak);
+        Self { engine: engine.clone(), format, host, log }
+    }
+
+    fn tell(&mut self, job: &Job, run: &Run) {
+        let line = attempt_log::line(self.format, &job.name, run, &self.host);
+        self.log.write(line.clone());
+        speak(line);
+    }
 }
 
 impl Observer for Voice {
+    fn attempted(&mut self, job: &Job, run: &Run) {
+        self.tell(job, run);
+    }
+
     fn finished(&mut self, job: &Job, run: &Run) {
-        say!("{}", attempt_line(job, run));
+        // One that came to no attempt has had no line yet.
+        if run.attempts.is_empty() {
+            self.tell(job, run);
+        }
     }
 
     fn notice(&self, job: &Job, run: &Run) -> String {
@@ -449,24 +476,4 @@ fn tail(log: &Path) -> std::io::Result<String> {
     let mut lines: Vec<&str> = text.lines().skip(usize::from(from > 0)).collect();
     lines.drain(..lines.len().saturating_sub(NOTICE_LINES));
     Ok(lines.join("\n"))
-}
-
-/// The line of an ended run: time, run, level, whole seconds, status, host.
-fn attempt_line(job: &Job, run: &Run) -> String {
-    let RunState::Finished { at, verdict, .. } = run.state else { return String::new() };
-    let last = run.attempts.last();
-    let started = last.and_then(|a| a.started);
-    let seconds = started.map_or(0, |s| last.map_or(at, |a| a.finished).since(s).as_secs());
-    let level = match verdict {
-        Verdict::Success | Verdict::Shadow => "INFO",
-        Verdict::Timeout | Verdict::Expired | Verdict::Cancelled => "WARN",
-        Verdict::Failed | Verdict::Lost => "ERROR",
-    };
-    let at = Timestamp::from_secs(at.as_secs());
-    let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
-    let status = verdict.as_str();
-    format!(
-        "[{at}] task_id={} level={level} duration={seconds}s status={status} host={host} job={}",
-        run.id, job.name
-    )
 }
