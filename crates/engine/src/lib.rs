@@ -14,6 +14,7 @@ pub mod executor;
 pub mod inbox;
 pub mod node;
 mod quarantine;
+pub mod retention;
 pub mod run_loop;
 pub mod shared;
 pub mod supervisor;
