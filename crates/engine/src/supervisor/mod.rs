@@ -4,9 +4,11 @@
 //! directory's lock: whoever gets that lock knows that no supervisor, and so no job of one, is left.
 
 mod child;
+mod command;
 mod drain;
 pub mod journal;
 pub mod launch;
+mod outlet;
 mod output;
 pub mod process;
 pub mod protocol;
