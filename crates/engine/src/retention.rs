@@ -15,6 +15,7 @@ use punctual_core::id::RunId;
 use punctual_core::time::Timestamp;
 use punctual_store::{RUNS_MAX, RunFilter};
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, DirEntry};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
@@ -171,7 +172,7 @@ fn before(now: Timestamp, age: Duration) -> Timestamp {
 
 /// A file of output.
 struct Log {
-    path: PathBuf,
+    name: OsString,
     written_secs: i64,
     bytes: u64,
 }
@@ -194,8 +195,9 @@ pub fn prune_output(
         let mut emptied = false;
         for log in logs_of(&day)? {
             let too_much = keep.output_bytes.is_some_and(|max| pruned.bytes_kept + log.bytes > max);
+            let path = day.join(&log.name);
             let goes = old.is_some_and(|old| log.written_secs < old) || too_much && log.written_secs < recent;
-            if !goes || run_of(&log.path).is_some_and(is_live) {
+            if !goes || run_of(&path).is_some_and(is_live) {
                 pruned.bytes_kept += log.bytes;
                 continue;
             }
@@ -208,7 +210,7 @@ pub fn prune_output(
                     note_pruned(&data.logs(), &day)?;
                     emptied = true;
                 }
-                remove(&log.path)?;
+                remove(&path)?;
             }
             pruned.files += 1;
             pruned.bytes += log.bytes;
@@ -275,15 +277,16 @@ fn logs_of(day: &Path) -> io::Result<Vec<Log>> {
     };
     let mut logs = Vec::new();
     for entry in entries {
-        let path = entry?.path();
+        let entry = entry?;
         // Gone meanwhile, or no file: nothing to keep or remove.
-        let Ok(meta) = fs::symlink_metadata(&path) else { continue };
-        if meta.is_file() && path.extension().is_some_and(|end| end == "log") {
+        let Ok(meta) = entry.metadata() else { continue };
+        let name = entry.file_name();
+        if meta.is_file() && Path::new(&name).extension().is_some_and(|end| end == "log") {
             let bytes = meta.len().div_ceil(BLOCK_BYTES) * BLOCK_BYTES;
-            logs.push(Log { path, written_secs: meta.mtime(), bytes });
+            logs.push(Log { name, written_secs: meta.mtime(), bytes });
         }
     }
-    logs.sort_by(|a, b| b.written_secs.cmp(&a.written_secs).then_with(|| b.path.cmp(&a.path)));
+    logs.sort_by(|a, b| b.written_secs.cmp(&a.written_secs).then_with(|| b.name.cmp(&a.name)));
     Ok(logs)
 }
 

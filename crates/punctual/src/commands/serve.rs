@@ -1,6 +1,7 @@
 //! `punctual serve`: the daemon.
 
 use crate::attempt_log::{self, AttemptLog, LogFormat};
+use crate::commands::prune::KeepArgs;
 use crate::data::Data;
 use crate::definitions;
 use punctual_core::error::{Code, Diagnostic};
@@ -13,6 +14,7 @@ use punctual_engine::data_dir::{DataDir, Lock, LockError};
 use punctual_engine::error::EngineError;
 use punctual_engine::handlers::Handlers;
 use punctual_engine::inbox::Message;
+use punctual_engine::retention;
 use punctual_engine::run_loop::{Daemon, Observer, Options};
 use punctual_engine::shared::Engine;
 use punctual_engine::supervisor::tree;
@@ -118,6 +120,8 @@ pub struct Args {
     /// How the lines of ended attempts look, here and in `attempts.log` of the data directory
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     log_format: LogFormat,
+    #[command(flatten)]
+    keep: KeepArgs,
 }
 
 /// How many attempts run at once.
@@ -183,6 +187,9 @@ fn serve(args: &Args) -> Result<(), String> {
         observer: Box::new(Voice::new(&engine, args.log_format)),
     };
     let daemon = Daemon::start(engine.clone(), lock, options)?;
+    engine.set_keep(args.keep.keep());
+    retention::start(engine.clone(), |text| say!("punctual: {text}"))
+        .map_err(|e| format!("the thread that prunes cannot be started: {e}"))?;
     on_signals(&engine)?;
     let router = punctual_server::router::router(engine.clone());
     let listening =
