@@ -1,6 +1,5 @@
 //! What the real binary keeps of what jobs print, how it is followed, and what becomes of it.
 
-#[allow(dead_code, reason = "each test file uses its part of it")]
 mod support;
 
 use rustix::process::Signal;
