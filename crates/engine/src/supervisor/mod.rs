@@ -9,13 +9,16 @@ mod badge;
 pub mod cgroup;
 mod child;
 mod command;
+mod drain;
 pub mod journal;
 pub mod launch;
 pub mod links;
+mod outlet;
 mod output;
 pub mod process;
 mod progress;
 pub mod protocol;
+mod redact;
 pub mod tree;
 
 use crate::clock::Monotonic;
