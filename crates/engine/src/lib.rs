@@ -3,20 +3,26 @@
 //! This crate must not know HTTP, JSON documents for people, or a command line.
 
 pub mod apply;
+pub mod backfill;
 pub mod block_on;
 pub mod book;
 pub mod clock;
+mod clock_file;
+pub mod clock_watch;
 pub mod control;
 pub mod data_dir;
 pub mod definitions;
 pub mod error;
 pub mod executor;
+pub mod guarded;
 pub mod inbox;
 pub mod node;
 mod quarantine;
 pub mod run_loop;
+pub mod set_back;
 pub mod shared;
 pub mod supervisor;
+pub mod synchronised;
 pub mod timer;
 pub mod view;
 pub mod why;

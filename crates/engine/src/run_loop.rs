@@ -124,12 +124,8 @@ impl Daemon {
         if rearmed > 0 {
             hands.observer.remark(&format!("{rearmed} triggers had stopped, and fire again"));
         }
-        let ahead = block_on(engine.ahead()).map_err(|e| e.to_string())?;
-        if let Some((count, until)) = ahead {
-            hands.observer.remark(&format!(
-                "the clock is behind what {count} triggers have seen, and none of them fires again before {until}; was \
-                 it set back?"
-            ));
+        if let Some(ahead) = block_on(engine.ahead_text()).map_err(|e| e.to_string())? {
+            hands.observer.remark(&ahead);
         }
         let facts = DaemonFacts { node: id.to_string(), shadow: options.shadow, owner: options.owner };
         engine.set_daemon(facts);
@@ -148,6 +144,9 @@ impl Daemon {
         loop {
             if self.take_messages() {
                 return self.shut_down();
+            }
+            for remark in self.engine.watch_clock() {
+                self.hands.observer.remark(&remark);
             }
             let retry = |daemon: &Self| Some(daemon.engine.clock().now().saturating_add(RETRY));
             let restored = self.restore_supervisor();
@@ -181,7 +180,8 @@ impl Daemon {
     }
 
     fn wait(&self, until: Timestamp) -> Result<(), String> {
-        self.timer.wait(until, self.engine.inbox().event()).map_err(|e| format!("the timer failed: {e}"))
+        let length = until.since(self.engine.clock().now());
+        self.timer.wait(length, self.engine.inbox().event()).map_err(|e| format!("the timer failed: {e}"))
     }
 
     /// When to look again if nothing happens before.
