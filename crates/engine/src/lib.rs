@@ -15,6 +15,7 @@ pub mod definitions;
 pub mod error;
 pub mod executor;
 pub mod guarded;
+pub mod handlers;
 pub mod inbox;
 pub mod node;
 mod quarantine;

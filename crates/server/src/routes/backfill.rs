@@ -88,7 +88,11 @@ pub async fn fill(
         (false, true) => Which::Missed,
         (false, false) => Which::NotRun,
     };
-    let spread = body.spread.as_deref().map(parse_duration).transpose().map_err(bad_query)?;
+    let spread = body.spread.as_deref().map(|text| {
+        parse_duration(text)
+            .map_err(|_| bad_query(format!("{text:?} is no duration; write it as 10s or 1m30s")))
+    });
+    let spread = spread.transpose()?;
     let request = BackfillRequest {
         job: job.clone(),
         id: body.id,
