@@ -8,7 +8,7 @@ use crate::supervisor::tree::MARK;
 use nix::unistd::{User, geteuid};
 use punctual_core::attempt::{Attempt, Exit, Outcome};
 use punctual_core::id::NodeId;
-use punctual_core::job::{Command, Job, Process};
+use punctual_core::job::{self, Command, Job, Process};
 use punctual_core::run::Run;
 use punctual_core::spec::template;
 use punctual_core::time::Timestamp;
@@ -95,13 +95,23 @@ pub fn start(
         log_bytes_max: job.output_bytes_max,
         timeout_ms: job.timeout.map(millis),
         grace_ms: millis(job.grace),
-        no_progress_ms: None,
-        limits: Limits::default(),
-        rlimits: Rlimits::default(),
-        umask: None,
-        nice: None,
-        no_new_privileges: false,
+        no_progress_ms: job.no_progress_timeout.map(millis),
+        limits: limits(&process.limits),
+        rlimits: rlimits(&process.bounds.rlimits),
+        umask: process.bounds.umask,
+        nice: process.bounds.nice,
+        no_new_privileges: process.bounds.no_new_privileges,
     })
+}
+
+fn limits(limits: &job::Limits) -> Limits {
+    let job::Limits { cpu_millis, memory_bytes, pids } = *limits;
+    Limits { cpu_millis, memory_bytes, pids }
+}
+
+fn rlimits(rlimits: &job::Rlimits) -> Rlimits {
+    let job::Rlimits { open_files, core_bytes, file_bytes, stack_bytes, cpu_seconds } = *rlimits;
+    Rlimits { open_files, core_bytes, file_bytes, stack_bytes, cpu_seconds }
 }
 
 /// The attempt that ended, as the history keeps it. `due` is when it was due to start.
@@ -119,7 +129,7 @@ pub fn attempt(
         (None, Some(Told::Stop), _) => Outcome::Cancelled,
         // Told to end with the daemon, and ended well all the same: it is done.
         (None, _, Some(0)) => Outcome::Success,
-        (None, Some(Told::Shutdown), _) => Outcome::Interrupted,
+        (None, Some(Told::Shutdown | Told::Orphaned), _) => Outcome::Interrupted,
         (None, None, _) => Outcome::Failed,
     };
     let reason = match outcome {
@@ -128,8 +138,17 @@ pub fn attempt(
             Some("it printed nothing for longer than its noProgressTimeout".into())
         }
         Outcome::Timeout => timeout.map(|t| format!("it ran longer than its timeout of {}", seconds(t))),
+        Outcome::Interrupted if ended.told == Some(Told::Orphaned) => {
+            Some("no daemon came for longer than jobs may live without one".into())
+        }
         Outcome::Interrupted => Some("the daemon was stopped".into()),
+        Outcome::Failed if ended.oom => Some("the kernel killed in it: its limits.memory was full".into()),
         _ => None,
+    };
+    // What holds of every attempt must not hide why this one ended.
+    let reason = match (reason, &ended.remark) {
+        (Some(reason), Some(remark)) => Some(format!("{reason}; {remark}")),
+        (reason, remark) => reason.or_else(|| remark.clone()),
     };
     Attempt {
         number,
@@ -154,7 +173,7 @@ pub fn handled(handled: &Handled, run: &Run, node: NodeId, due: Timestamp, job: 
         (Some(Told::Timeout | Told::NoProgress), _) => Outcome::Timeout,
         (Some(Told::Stop), _) => Outcome::Cancelled,
         (_, Ok(())) => Outcome::Success,
-        (Some(Told::Shutdown), Err(_)) => Outcome::Interrupted,
+        (Some(Told::Shutdown | Told::Orphaned), Err(_)) => Outcome::Interrupted,
         (None, Err(_)) => Outcome::Failed,
     };
     let reason = match (outcome, &handled.result) {
@@ -181,7 +200,7 @@ pub fn handled(handled: &Handled, run: &Run, node: NodeId, due: Timestamp, job: 
 
 /// An attempt of which nothing more is known than that its node is gone.
 pub fn lost(run: &Run, node: NodeId, started: Option<Timestamp>, now: Timestamp) -> Attempt {
-    let reason = Some("its daemon ended before the attempt did".into());
+    let reason = Some("its supervisor ended before the attempt did".into());
     let exit = Exit { reason, ..Exit::default() };
     Attempt { number: run.next_attempt(), node, started, finished: now, outcome: Outcome::Lost, exit }
 }

@@ -38,18 +38,20 @@ impl Timer {
         Ok(timer)
     }
 
-    /// Waits for `length` or until `event` is readable. It may also return early: the caller looks again anyway.
+    /// Waits for `length`, until `event` is readable, or until `link` has what it is polled for. It may also return
+    /// early: the caller looks again anyway.
     ///
     /// # Errors
     /// The kernel refused to wait.
-    pub fn wait(&self, length: Duration, event: BorrowedFd<'_>) -> io::Result<()> {
+    pub fn wait(&self, length: Duration, event: BorrowedFd<'_>, link: Option<PollFd<'_>>) -> io::Result<()> {
         let until = Monotonic::now().after(length).timespec();
         timerfd_settime(&self.sleep, TimerfdTimerFlags::ABSTIME, &at(until))?;
-        let mut fds = [
+        let mut fds = vec![
             PollFd::from_borrowed_fd(self.sleep.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(event, PollFlags::IN),
             PollFd::from_borrowed_fd(self.set.as_fd(), PollFlags::IN),
         ];
+        fds.extend(link);
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -76,10 +78,10 @@ mod tests {
         let timer = Timer::new().expect("a timer");
         let event = eventfd(0, EventfdFlags::NONBLOCK).expect("an event");
         let begin = Monotonic::now();
-        timer.wait(Duration::from_millis(2), event.as_fd()).expect("waits");
+        timer.wait(Duration::from_millis(2), event.as_fd(), None).expect("waits");
         assert!(Monotonic::now() >= begin.after(Duration::from_millis(2)));
-        timer.wait(Duration::ZERO, event.as_fd()).expect("waits for nothing");
+        timer.wait(Duration::ZERO, event.as_fd(), None).expect("waits for nothing");
         rustix::io::write(&event, &1_u64.to_ne_bytes()).expect("written");
-        timer.wait(Duration::from_secs(3600), event.as_fd()).expect("is woken");
+        timer.wait(Duration::from_secs(3600), event.as_fd(), None).expect("is woken");
     }
 }

@@ -8,56 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use support::jobs::{outcome, output, prepared, run, started_by, text, world};
 use support::{World, signal, until};
-
-/// A world with these jobs and a daemon. `FOLDER` in them is its path.
-fn world(name: &str, jobs: &str) -> World {
-    let mut world = prepared(name, jobs);
-    world.start();
-    world
-}
-
-/// The same without the daemon.
-fn prepared(name: &str, jobs: &str) -> World {
-    let world = World::new(&format!("process-{name}"), "");
-    let folder = world.path("x").parent().expect("a folder").display().to_string();
-    let text = format!("defaults: {{workingDirectory: /, env: {{TEST_FOLDER: '{folder}'}}}}\njobs:\n{jobs}");
-    fs::write(world.path("jobs.yaml"), text.replace("FOLDER/", &format!("{folder}/")))
-        .expect("a writable folder");
-    world
-}
-
-/// Has a shell start the daemon, after this line of script.
-fn started_by(world: &mut World, line: &str) {
-    let shell = world.path("started-by-a-shell");
-    let script = format!("#!/bin/sh\n{line}\nexec {} \"$@\"\n", world.program.display());
-    fs::write(&shell, script).expect("a writable folder");
-    fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).expect("its mode can be set");
-    world.program = shell;
-}
-
-/// Runs a job to its end.
-fn run(world: &World, job: &str) -> Value {
-    world.json(&["trigger", job, "--wait"])
-}
-
-/// What the last attempt of a run has printed.
-fn output(world: &World, run: &Value) -> Vec<u8> {
-    let id = run["id"].as_str().expect("a run has an id");
-    let number = run["attempts"].as_array().expect("a list").len();
-    let days = fs::read_dir(world.path("data/logs")).expect("there are logs").flatten();
-    let log = days.map(|day| day.path().join(format!("{id}-{number}.log"))).find(|log| log.is_file());
-    fs::read(log.expect("the attempt has a log")).expect("a readable log")
-}
-
-fn text(world: &World, run: &Value) -> String {
-    String::from_utf8(output(world, run)).expect("the test prints text")
-}
-
-fn outcome(run: &Value) -> &str {
-    let attempts = run["attempts"].as_array().expect("a list");
-    attempts.last().and_then(|attempt| attempt["outcome"].as_str()).unwrap_or("none")
-}
 
 #[test]
 fn a_job_gets_the_contract_and_nothing_of_the_daemons_environment() {
@@ -283,15 +235,15 @@ fn a_child_that_holds_the_output_does_not_hold_the_run() {
 fn two_daemons_with_the_same_definitions_leave_each_other_alone() {
     // At the same instant, so that the runs of both have the same id.
     let jobs = "- {name: twin, schedule: {every: 1s, anchor: 2026-01-01T00:00:00Z}, overlap: skip, run: 'sleep 600'}\n";
-    let (one, two) = (world("twin-one", jobs), world("twin-two", jobs));
+    let (mut one, two) = (world("twin-one", jobs), world("twin-two", jobs));
     let running = |world: &World| until("its job to run", || world.alive().into_iter().next());
     let (first, second) = (running(&one), running(&two));
-    drop(one);
-    until("the jobs of the killed daemon to end", || {
+    one.supervisors().into_iter().for_each(|pid| signal(pid, Signal::KILL));
+    one.kill();
+    one.start();
+    until("what was left of the killed supervisor to end", || {
         (!Path::new(&format!("/proc/{}", first.0)).exists()).then_some(())
     });
-    let mut one = prepared("twin-one", jobs);
-    one.start();
     assert_eq!(running(&two), second, "it lives on");
 }
 
@@ -344,7 +296,7 @@ fn an_end_at_the_daemons_own_is_told_before_it_is_gone() {
     );
     world.json(&["trigger", "once"]);
     until("the job to run", || (!world.alive().is_empty()).then_some(()));
-    assert!(world.stop().success());
+    assert!(world.end().success());
     let told = fs::read_to_string(world.path("told")).expect("the notification ran to its end");
     let document: Value = serde_json::from_str(told.lines().next().expect("a line")).expect("the run");
     assert_eq!((document["verdict"].as_str(), outcome(&document)), (Some("lost"), "interrupted"));
@@ -431,11 +383,12 @@ fn a_supervisor_outlives_a_signal_to_all_and_its_binary() {
     signal(before[0], Signal::KILL);
     until("another supervisor", || world.supervisors().first().filter(|pid| **pid != before[0]).copied());
     assert_eq!(text(&world, &run(&world, "job")), "well\n");
-    // A service manager's stop reaches everybody; the job has its grace, and its end is known.
+    // A terminal's signal reaches everybody; the job has its grace, and its end is known.
     world.json(&["trigger", "long"]);
     until("the job to run", || (!world.alive().is_empty()).then_some(()));
-    signal(world.supervisors()[0], Signal::TERM);
-    assert!(world.stop().success());
+    signal(world.supervisors()[0], Signal::INT);
+    assert!(world.end().success());
+    assert!(world.supervisors().is_empty());
     let runs = world.runs();
     let long = runs.iter().find(|run| run["job"] == "long").expect("it was made");
     assert_eq!((long["verdict"].as_str(), outcome(long)), (Some("success"), "success"), "{long}");
@@ -452,14 +405,14 @@ fn a_daemon_whose_words_nobody_takes_goes_on() {
 }
 
 #[test]
-fn a_suspended_supervisor_of_a_dead_daemon_gives_way() {
+fn a_supervisor_that_does_not_answer_is_killed_with_its_jobs() {
     let mut world = world("suspended", "- {name: long, run: 'sleep 600', onLost: fail}\n");
     world.json(&["trigger", "long"]);
     let job = until("the job to run", || world.alive().into_iter().next());
     let supervisor = world.supervisors()[0];
+    // Afterwards, for the kernel wakes stopped processes whose parent goes away.
+    world.kill();
     signal(supervisor, Signal::STOP);
-    signal(world.daemon(), Signal::KILL);
-    world.wait();
     world.start();
     assert!(world.supervisors() != [supervisor] && !world.alive().contains(&job));
     assert_eq!(world.runs()[0]["verdict"], "lost");

@@ -1,7 +1,10 @@
 //! One attempt under supervision: started, watched, told to end, reaped.
 
+use super::badge;
+use super::cgroup::{Bounded, Group};
 use super::command::{self, LaunchFiles};
 use super::output::Output;
+use super::progress::Progress;
 use super::protocol::{Ended, SpawnError, Start, Told};
 use super::tree;
 use crate::clock::{Clock, Monotonic};
@@ -37,6 +40,12 @@ pub struct Child {
     pidfd: OwnedFd,
     pipe: Option<File>,
     launch: Option<LaunchFiles>,
+    /// What holds its tree together, and bounds it.
+    group: Option<Group>,
+    /// What was asked for and could not be had.
+    remark: Option<String>,
+    progress: Option<Progress>,
+    output_bytes: u64,
     output: Option<Output>,
     started_us: i64,
     told: Option<Told>,
@@ -51,17 +60,21 @@ impl Child {
     ///
     /// # Errors
     /// Says what could not be done and with what.
-    pub fn spawn(start: Start, launcher: &Path, clock: &Clock) -> Result<Self, SpawnError> {
+    pub fn spawn(start: Start, launcher: &Path, clock: &Clock, bounded: Bounded) -> Result<Self, SpawnError> {
+        let Bounded { group, remark } = bounded;
         let log = open_log(Path::new(&start.log))?;
         let no_pipe = |e: std::io::Error| command::unavailable("no pipe for its output", &e);
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| no_pipe(e.into()))?;
         rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK).map_err(|e| no_pipe(e.into()))?;
-        let (mut command, launch) = command::command(&start, launcher, Vec::new())?;
+        let (mut command, launch) =
+            command::command(&start, launcher, group.as_ref().map_or_else(Vec::new, Group::entries))?;
         let stderr = write.try_clone().map_err(no_pipe)?;
         command.stdin(command::stdin(start.stdin.as_deref())?);
         command.stdout(Stdio::from(write)).stderr(Stdio::from(stderr)).process_group(0);
-        let mut process =
-            command.spawn().map_err(|e| command::refused(Path::new(command.get_program()), &e))?;
+        let mark =
+            start.env.iter().find(|(k, _)| k == tree::MARK).map(|(_, v)| v.clone()).unwrap_or_default();
+        let mut process = badge::with(&mark, || command.spawn())
+            .map_err(|e| command::refused(Path::new(command.get_program()), &e))?;
         // The command holds the write ends; while it lives, the pipe has no end.
         drop(command);
         let pid = i32::try_from(process.id()).expect("pids are positive and fit");
@@ -78,13 +91,19 @@ impl Child {
         let deadline = start.timeout_ms.map(|ms| Monotonic::now().after(Duration::from_millis(ms)));
         Ok(Self {
             output: Some(Output::new(log, start.log_bytes_max)),
-            mark: start.env.iter().find(|(k, _)| k == tree::MARK).map(|(_, v)| v.clone()).unwrap_or_default(),
+            mark,
+            progress: start
+                .no_progress_ms
+                .map(|ms| Progress::new(Duration::from_millis(ms), Monotonic::now())),
             start,
             process: Some(process),
             pid,
             pidfd,
             pipe: Some(File::from(read)),
             launch,
+            group,
+            remark,
+            output_bytes: 0,
             started_us: clock.now().as_micros(),
             told: None,
             deadline,
@@ -125,7 +144,13 @@ impl Child {
 
     /// When [`Child::on_deadline`] is due.
     pub fn deadline(&self) -> Option<Monotonic> {
-        self.deadline
+        let look = self.progress.as_ref().filter(|_| self.told.is_none() && self.ended.is_none());
+        self.deadline.into_iter().chain(look.map(Progress::due)).min()
+    }
+
+    /// Bytes of output that have come so far.
+    fn output_bytes(&self) -> u64 {
+        self.output_bytes
     }
 
     /// Tells the tree to end, and sets the instant of its kill.
@@ -134,15 +159,19 @@ impl Child {
             return;
         }
         self.told = Some(told);
-        tree::signal_group(self.pid(), Signal::TERM);
         // A stopped process acts on TERM only once it goes on.
-        tree::signal_group(self.pid(), Signal::CONT);
+        for signal in [Signal::TERM, Signal::CONT] {
+            tree::signal_tree(self.pid(), signal);
+        }
         self.deadline = Some(Monotonic::now().after(Duration::from_millis(self.start.grace_ms)));
         self.killing = true;
     }
 
     /// Kills the group at once; what has left it is swept up once the leader is gone.
     pub fn kill(&mut self) {
+        if let Some(group) = &self.group {
+            group.kill();
+        }
         // The number of a leader that was reaped may be another's by now.
         if let Some(leader) = self.leader() {
             tree::signal_group(leader, Signal::KILL);
@@ -150,14 +179,19 @@ impl Child {
     }
 
     /// Its timeout, its grace or its drain has passed.
-    pub fn on_deadline(&mut self) {
+    pub fn on_deadline(&mut self, now: Monotonic) {
         if self.ended.is_some() {
             self.pipe = None;
         } else if self.killing {
             self.deadline = None;
             self.kill();
-        } else {
+        } else if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.tell(Told::Timeout);
+        } else {
+            let bytes = self.output_bytes();
+            if self.progress.as_mut().is_some_and(|progress| progress.is_stalled(bytes, now)) {
+                self.tell(Told::NoProgress);
+            }
         }
     }
 
@@ -167,7 +201,10 @@ impl Child {
         let mut piece = [0_u8; READ_BYTES];
         match pipe.read(&mut piece) {
             Ok(0) => self.pipe = None,
-            Ok(length) => output.take(&piece[..length]),
+            Ok(length) => {
+                output.take(&piece[..length]);
+                self.output_bytes += length as u64;
+            }
             Err(e)
                 if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) => {}
             Err(_) => self.pipe = None,
@@ -177,7 +214,7 @@ impl Child {
     /// Its process has ended: reaps it and kills what is left of its group.
     pub fn on_exit(&mut self, clock: &Clock) {
         // The group is killed before the leader is reaped: until then its number cannot be another's.
-        tree::signal_group(self.pid(), Signal::KILL);
+        self.kill();
         let Some(process) = self.process.take() else { return };
         let usage = process.wait4();
         let spawn_error = self.launch.take().and_then(LaunchFiles::error);
@@ -191,14 +228,32 @@ impl Child {
             memory_bytes_max: usage.as_ref().map(|u| u.rusage.maxrss),
             told: self.told,
             spawn_error,
+            remark: self.remark.take(),
             ..Ended::at(self.start.attempt.clone(), clock.now().as_micros())
         });
         self.deadline = Some(Monotonic::now().after(DRAIN));
     }
 
+    /// Whether its process is reaped and others of its control group are not gone yet.
+    pub fn is_dying(&self) -> bool {
+        self.ended.is_some() && self.group.is_some()
+    }
+
+    /// Kills what is left in the control group of an ended process; once that is empty, reads what it tells.
+    pub fn sweep(&mut self) {
+        let (Some(ended), Some(group)) = (&mut self.ended, &self.group) else { return };
+        group.kill();
+        if !group.processes().is_empty() {
+            return;
+        }
+        ended.oom = group.oom();
+        ended.memory_bytes_max = group.memory_bytes_max().or(ended.memory_bytes_max);
+        self.group = None;
+    }
+
     /// How it ended, once its process is reaped and its output written.
     pub fn finished(&mut self) -> Option<Ended> {
-        if self.ended.is_none() || self.pipe.is_some() {
+        if self.ended.is_none() || self.pipe.is_some() || self.is_dying() {
             return None;
         }
         if let Some(output) = self.output.take()
