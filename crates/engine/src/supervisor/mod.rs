@@ -5,14 +5,20 @@
 //! of one that is not to be killed. Daemon and supervisor speak over the socket `supervisor.sock` ([`protocol`]), which
 //! every later daemon of the directory finds again.
 
+mod badge;
+pub mod cgroup;
 mod child;
 mod command;
+mod drain;
 pub mod journal;
 pub mod launch;
 pub mod links;
+mod outlet;
 mod output;
 pub mod process;
+mod progress;
 pub mod protocol;
+mod redact;
 pub mod tree;
 
 use crate::clock::Monotonic;
