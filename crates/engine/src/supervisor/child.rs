@@ -161,7 +161,10 @@ impl Child {
         self.told = Some(told);
         // A stopped process acts on TERM only once it goes on.
         for signal in [Signal::TERM, Signal::CONT] {
-            tree::signal_tree(self.pid(), signal);
+            match &self.group {
+                Some(group) => group.signal(signal),
+                None => tree::signal_tree(self.pid(), signal),
+            }
         }
         self.deadline = Some(Monotonic::now().after(Duration::from_millis(self.start.grace_ms)));
         self.killing = true;
