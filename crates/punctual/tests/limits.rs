@@ -255,7 +255,7 @@ fn measure() {
     let jobs = "- {name: plain, run: ['true'], overlap: allow}
 - {name: user, run: ['true'], runAs: nobody, workingDirectory: /, overlap: allow}
 - {name: limited, run: ['true'], limits: {pids: 100, memory: 64Mi, cpu: '1'}, overlap: allow}
-- {name: tree, timeout: 300ms, grace: 200ms, run: \"trap '' TERM; (setsid sh -c 'env -i setsid sleep 600 & sleep 600' &); kill -STOP $$\"}
+- {name: tree, timeout: 300ms, grace: 200ms, run: \"trap '' TERM; (setsid sh -c 'env -i setsid sleep 600 & sleep 600' &); kill -STOP $$; sleep 600\"}
 ";
     let world = world("measure", jobs);
     for job in ["plain", "user", "limited"] {
