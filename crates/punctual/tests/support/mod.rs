@@ -1,6 +1,6 @@
 //! A daemon of the real binary in a folder of its own, and what can be asked and seen of it from outside.
 
-#![allow(dead_code, reason = "each test file uses its part of it")]
+#![allow(dead_code, reason = "each test takes what it needs")]
 
 pub mod jobs;
 
