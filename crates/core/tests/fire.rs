@@ -28,6 +28,7 @@ fn job(start_deadline: Option<Duration>) -> Job {
         retry: Retry::NONE,
         on_lost: OnLost::Fail,
         timeout: None,
+        no_progress_timeout: None,
         grace: Duration::from_secs(10),
         start_deadline,
         queue: "normal".to_owned(),

@@ -322,6 +322,7 @@ fn broken(why: &str) -> Job {
         retry: punctual_core::retry::Retry::NONE,
         on_lost: punctual_core::job::OnLost::Fail,
         timeout: None,
+        no_progress_timeout: None,
         grace: Duration::from_secs(10),
         start_deadline: None,
         queue: "normal".into(),

@@ -1,8 +1,11 @@
 //! One attempt under supervision: started, watched, told to end, reaped.
 
+use super::badge;
+use super::cgroup::{Bounded, Group};
 use super::command::{self, LaunchFiles};
 use super::drain::Drains;
 use super::outlet::{self, Outlet};
+use super::progress::Progress;
 use super::protocol::{Ended, SpawnError, Start, Told};
 use super::tree;
 use crate::clock::{Clock, Monotonic};
@@ -22,6 +25,11 @@ pub struct Child {
     pid: i32,
     pidfd: OwnedFd,
     launch: Option<LaunchFiles>,
+    /// What holds its tree together, and bounds it.
+    group: Option<Group>,
+    /// What was asked for and could not be had.
+    remark: Option<String>,
+    progress: Option<Progress>,
     output: Outlet,
     started_us: i64,
     told: Option<Told>,
@@ -40,14 +48,19 @@ impl Child {
         start: Start,
         launcher: &Path,
         clock: &Clock,
+        bounded: Bounded,
         drains: &mut Drains,
     ) -> Result<Self, SpawnError> {
-        let (mut command, launch) = command::command(&start, launcher, Vec::new())?;
+        let Bounded { group, remark } = bounded;
+        let (mut command, launch) =
+            command::command(&start, launcher, group.as_ref().map_or_else(Vec::new, Group::entries))?;
         let ends = outlet::ends(&start)?;
         command.stdin(command::stdin(start.stdin.as_deref())?);
         command.stdout(ends.stdout).stderr(ends.stderr).process_group(0);
-        let mut process =
-            command.spawn().map_err(|e| command::refused(Path::new(command.get_program()), &e))?;
+        let mark =
+            start.env.iter().find(|(k, _)| k == tree::MARK).map(|(_, v)| v.clone()).unwrap_or_default();
+        let mut process = badge::with(&mark, || command.spawn())
+            .map_err(|e| command::refused(Path::new(command.get_program()), &e))?;
         // The command holds the write ends; while it lives, the pipe has no end.
         drop(command);
         let pid = i32::try_from(process.id()).expect("pids are positive and fit");
@@ -66,12 +79,17 @@ impl Child {
         let deadline = start.timeout_ms.map(|ms| Monotonic::now().after(Duration::from_millis(ms)));
         Ok(Self {
             output,
-            mark: start.env.iter().find(|(k, _)| k == tree::MARK).map(|(_, v)| v.clone()).unwrap_or_default(),
+            mark,
+            progress: start
+                .no_progress_ms
+                .map(|ms| Progress::new(Duration::from_millis(ms), Monotonic::now())),
             start,
             process: Some(process),
             pid,
             pidfd,
             launch,
+            group,
+            remark,
             started_us: clock.now().as_micros(),
             told: None,
             deadline,
@@ -107,7 +125,8 @@ impl Child {
 
     /// When [`Child::on_deadline`] is due.
     pub fn deadline(&self) -> Option<Monotonic> {
-        self.deadline
+        let look = self.progress.as_ref().filter(|_| self.told.is_none() && self.ended.is_none());
+        self.deadline.into_iter().chain(look.map(Progress::due)).min()
     }
 
     /// Tells the tree to end, and sets the instant of its kill.
@@ -116,15 +135,19 @@ impl Child {
             return;
         }
         self.told = Some(told);
-        tree::signal_group(self.pid(), Signal::TERM);
         // A stopped process acts on TERM only once it goes on.
-        tree::signal_group(self.pid(), Signal::CONT);
+        for signal in [Signal::TERM, Signal::CONT] {
+            tree::signal_tree(self.pid(), signal);
+        }
         self.deadline = Some(Monotonic::now().after(Duration::from_millis(self.start.grace_ms)));
         self.killing = true;
     }
 
     /// Kills the group at once; what has left it is swept up once the leader is gone.
     pub fn kill(&mut self) {
+        if let Some(group) = &self.group {
+            group.kill();
+        }
         // The number of a leader that was reaped may be another's by now.
         if let Some(leader) = self.leader() {
             tree::signal_group(leader, Signal::KILL);
@@ -132,21 +155,26 @@ impl Child {
     }
 
     /// Its timeout, its grace or its drain has passed.
-    pub fn on_deadline(&mut self) {
+    pub fn on_deadline(&mut self, now: Monotonic) {
         if self.ended.is_some() {
             self.deadline = self.output.give_up();
         } else if self.killing {
             self.deadline = None;
             self.kill();
-        } else {
+        } else if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.tell(Told::Timeout);
+        } else {
+            let bytes = self.output.bytes();
+            if self.progress.as_mut().is_some_and(|progress| progress.is_stalled(bytes, now)) {
+                self.tell(Told::NoProgress);
+            }
         }
     }
 
     /// Its process has ended: reaps it and kills what is left of its group.
     pub fn on_exit(&mut self, clock: &Clock) {
         // The group is killed before the leader is reaped: until then its number cannot be another's.
-        tree::signal_group(self.pid(), Signal::KILL);
+        self.kill();
         let Some(process) = self.process.take() else { return };
         let usage = process.wait4();
         let spawn_error = self.launch.take().and_then(LaunchFiles::error);
@@ -160,13 +188,34 @@ impl Child {
             memory_bytes_max: usage.as_ref().map(|u| u.rusage.maxrss),
             told: self.told,
             spawn_error,
+            remark: self.remark.take(),
             ..Ended::at(self.start.attempt.clone(), clock.now().as_micros())
         });
         self.deadline = Some(self.output.ended());
     }
 
+    /// Whether its process is reaped and others of its control group are not gone yet.
+    pub fn is_dying(&self) -> bool {
+        self.ended.is_some() && self.group.is_some()
+    }
+
+    /// Kills what is left in the control group of an ended process; once that is empty, reads what it tells.
+    pub fn sweep(&mut self) {
+        let (Some(ended), Some(group)) = (&mut self.ended, &self.group) else { return };
+        group.kill();
+        if !group.processes().is_empty() {
+            return;
+        }
+        ended.oom = group.oom();
+        ended.memory_bytes_max = group.memory_bytes_max().or(ended.memory_bytes_max);
+        self.group = None;
+    }
+
     /// How it ended, once its process is reaped and its output written.
     pub fn finished(&mut self) -> Option<Ended> {
+        if self.is_dying() {
+            return None;
+        }
         self.ended.as_ref().filter(|_| self.output.is_closed()).cloned()
     }
 }

@@ -149,7 +149,6 @@ impl Drains {
 
 impl Drain {
     /// Bytes that have come so far.
-    #[allow(dead_code, reason = "for a timeout that counts from the last byte")]
     pub fn bytes(&self) -> u64 {
         self.state.bytes.load(Ordering::Relaxed)
     }

@@ -99,7 +99,6 @@ impl Outlet {
     }
 
     /// Bytes that have come so far.
-    #[allow(dead_code, reason = "for a timeout that counts from the last byte")]
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Pipe(drain) | Self::GivenUp(drain) => drain.bytes(),
