@@ -284,6 +284,21 @@ fn each_attempt_has_a_line_in_the_attempt_log() {
 }
 
 #[test]
+fn a_job_that_keeps_few_runs_keeps_the_newest() {
+    let world = world(
+        "keep-runs",
+        "- {name: few, run: 'echo hello', output: {keepRuns: 2}}\n- {name: all, run: 'echo hello'}\n",
+    );
+    let few: Vec<Value> = (0..5).map(|_| run(&world, "few")).collect();
+    let all = run(&world, "all");
+    assert_eq!(world.json(&["prune", "--dry-run"])["outputFiles"], 3);
+    assert_eq!(world.json(&["prune"])["outputFiles"], 3);
+    let kept = [&few[3], &few[4], &all].map(|run| log(&world, run));
+    assert!(kept.iter().all(|log| log.exists()));
+    assert_eq!(logs(&world).len(), 3);
+}
+
+#[test]
 fn old_output_goes_and_that_of_runs_under_way_stays() {
     let world = world(
         "prune",
