@@ -8,6 +8,7 @@ pub mod civil;
 pub mod error;
 pub mod id;
 pub mod invariant;
+pub mod sabotage;
 pub mod time;
 pub mod zone;
 

@@ -172,9 +172,10 @@ impl Book {
     pub fn next_of(&mut self, trigger: &Trigger, row: &TriggerRow) -> Option<Timestamp> {
         let When::Time(rule) = &trigger.when else { return None };
         if fire::is_delay(rule) {
+            // A run under way may be one that a rule of another kind made, before an edit.
             return match row.state.next_at {
+                _ if self.is_under_way(row.job, row.id) => None,
                 Some(next) => fire::delay_from(rule, &row.state, next),
-                None if self.is_under_way(row.job, row.id) => None,
                 None => fire::delay_from(rule, &row.state, self.now),
             };
         }
@@ -274,6 +275,25 @@ impl Book {
 
     /// Applies an event to a run, with all that follows from its end. False if the run cannot take it.
     pub fn event(&mut self, id: RunId, event: RunEvent) -> bool {
+        let applied = self.change(id, event);
+        self.follow(applied.then_some(id).as_slice());
+        applied
+    }
+
+    /// Applies events that came about together. What follows from one end sees all of them: an occurrence is not skipped
+    /// because of a run whose end is known as well. The runs that took theirs.
+    pub fn events(&mut self, events: impl IntoIterator<Item = (RunId, RunEvent)>) -> Vec<RunId> {
+        let mut applied = Vec::new();
+        for (id, event) in events {
+            if self.change(id, event) {
+                applied.push(id);
+            }
+        }
+        self.follow(&applied);
+        applied
+    }
+
+    fn change(&mut self, id: RunId, event: RunEvent) -> bool {
         let Some(run) = self.runs.get(&id).cloned() else { return false };
         let Some(job) = self.definition(run.job, run.revision) else { return false };
         let policy = Policy { retry: job.retry, on_lost: job.on_lost };
@@ -281,31 +301,43 @@ impl Book {
         invariant!(I6, next.fence >= run.fence, "run {id}: fence {:?} after {:?}", next.fence, run.fence);
         let successes = next.attempts.iter().filter(|a| a.outcome == Outcome::Success).count();
         invariant!(I11, successes <= 1, "run {id} has {successes} successes");
-        self.runs_changed.insert(id);
-        self.runs.insert(id, next.clone());
-        match (&next.state, event) {
-            (RunState::Leased(lease), RunEvent::Stop(_)) => self.effects.stopped.push((id, lease.fence)),
-            (RunState::Finished { verdict, .. }, _) => self.ended(&next, *verdict),
-            // It waits for a person; nothing waits for it.
-            (RunState::Held(Hold::Lost), _) => self.release(next.job),
-            _ => {}
+        if let (RunState::Leased(lease), RunEvent::Stop(_)) = (&next.state, event) {
+            self.effects.stopped.push((id, lease.fence));
         }
+        if next.is_finished()
+            && let Some(unfinished) = self.unfinished.get_mut(&run.job)
+        {
+            unfinished.remove(&id);
+        }
+        self.runs_changed.insert(id);
+        self.runs.insert(id, next);
         true
     }
 
-    /// What follows from the end of a run: the count of failures, its trigger's delay, held runs, other jobs.
-    fn ended(&mut self, run: &Run, verdict: Verdict) {
-        if let Some(unfinished) = self.unfinished.get_mut(&run.job) {
-            unfinished.remove(&run.id);
+    /// What follows from the ends among changed runs: the count of failures, held runs, then triggers that wait.
+    fn follow(&mut self, changed: &[RunId]) {
+        let mut ended = Vec::new();
+        for id in changed {
+            let run = self.runs[id].clone();
+            match run.state {
+                RunState::Finished { verdict, .. } => {
+                    self.count_failure(run.job, verdict);
+                    self.release(run.job);
+                    ended.push((run, verdict));
+                }
+                // It waits for a person; nothing waits for it.
+                RunState::Held(Hold::Lost) => self.release(run.job),
+                _ => {}
+            }
         }
-        self.count_failure(run.job, verdict);
-        if let Some(trigger) = run.trigger {
-            self.rearm(run.job, run.revision, trigger);
-        }
-        self.release(run.job);
-        let Some(name) = self.jobs.get(&run.job).map(|j| j.name.clone()) else { return };
-        for trigger in self.waiting_for(&name) {
-            self.fire(trigger, &Input::UpstreamEnded { run: run.id, verdict });
+        for (run, verdict) in ended {
+            if let Some(trigger) = run.trigger {
+                self.rearm(run.job, run.revision, trigger);
+            }
+            let Some(name) = self.jobs.get(&run.job).map(|j| j.name.clone()) else { continue };
+            for trigger in self.waiting_for(&name) {
+                self.fire(trigger, &Input::UpstreamEnded { run: run.id, verdict });
+            }
         }
     }
 
@@ -324,8 +356,12 @@ impl Book {
 
     /// Tells a trigger with a fixed delay that its run has ended, or was skipped.
     fn rearm(&mut self, job: JobId, revision: Revision, trigger: TriggerId) {
+        // The run may have been made before an edit: the rule in force counts, and another of its runs may go on.
+        let revision = self.jobs.get(&job).map_or(revision, |row| row.revision);
         if self.is_live(trigger) {
-            self.fire(trigger, &Input::RunEnded);
+            if !self.is_under_way(job, trigger) {
+                self.fire(trigger, &Input::RunEnded);
+            }
         } else if !self.triggers.contains_key(&trigger)
             && let Some(definition) = self.definition(job, revision)
             && definition.triggers.iter().any(is_delay)

@@ -124,7 +124,7 @@ impl Node {
             starts.iter().map(|s| (s.attempt.clone(), Timestamp::from_micros(s.at_us))).collect();
         let (lost, effects, done) = self
             .write(ask, move |book, snapshot| {
-                let mut lost = Vec::new();
+                let mut ends = Vec::new();
                 for run in &snapshot.runs {
                     let RunState::Leased(lease) = &run.state else { continue };
                     if lease.owner == me {
@@ -132,11 +132,10 @@ impl Node {
                     }
                     let started = starts.get(&executor::attempt_id(run)).copied();
                     let attempt = executor::lost(run, lease.owner, started, book.now());
-                    if book.event(run.id, RunEvent::Ended { fence: lease.fence, attempt }) {
-                        lost.push(run.clone());
-                    }
+                    ends.push((run.id, RunEvent::Ended { fence: lease.fence, attempt }));
                 }
-                Ok(lost)
+                let lost = book.events(ends);
+                Ok(snapshot.runs.iter().filter(|run| lost.contains(&run.id)).cloned().collect())
             })
             .await?;
         self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
@@ -434,9 +433,9 @@ impl Kinds {
 }
 
 fn settle(book: &mut Book, ended: &BTreeMap<(RunId, Fence), Attempt>) {
-    for ((run, fence), attempt) in ended {
-        book.event(*run, RunEvent::Ended { fence: *fence, attempt: attempt.clone() });
-    }
+    book.events(ended.iter().map(|((run, fence), attempt)| {
+        (*run, RunEvent::Ended { fence: *fence, attempt: attempt.clone() })
+    }));
 }
 
 /// When the present attempt of a leased run was due to start.

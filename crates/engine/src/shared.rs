@@ -11,6 +11,7 @@ use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunState};
 use punctual_core::spec::JobSpec;
 use punctual_core::time::Timestamp;
+use punctual_core::trigger::When;
 use punctual_core::zone::ZoneTable;
 use punctual_store::{Ask, Decision, Done, Snapshot, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -165,6 +166,22 @@ impl Engine {
         }
     }
 
+    /// Remembers for whom jobs will wait if what is being decided is written: its answer may never be seen, and the runs
+    /// they wait for end all the same.
+    pub(crate) fn expect(&self, jobs: &[(JobId, Revision, Arc<Job>)]) {
+        let mut shared = self.inner.definitions.write().expect("no holder of this lock panics");
+        let waits = |job: &Job| job.triggers.iter().any(|t| matches!(t.when, When::After(_)));
+        for (id, _, job) in jobs.iter().filter(|(_, _, job)| waits(job)) {
+            Arc::make_mut(&mut shared).expect(*id, job);
+        }
+    }
+
+    /// Jobs that were expected, asked for and not found.
+    fn forget(&self, jobs: impl Iterator<Item = JobId>) {
+        let mut shared = self.inner.definitions.write().expect("no holder of this lock panics");
+        jobs.for_each(|id| Arc::make_mut(&mut shared).forget(id));
+    }
+
     /// Loads and compiles definitions. One that cannot be compiled any more (a zone that is gone) loads as a job
     /// that fires no more and whose runs fail with the reason.
     ///
@@ -266,6 +283,7 @@ impl Engine {
                 return result.map(|value| (value, effects, done));
             }
             self.load(&effects.missing).await?;
+            self.forget(effects.unread.iter().filter(|id| ask.jobs.contains(id)).copied());
             ask.jobs.extend(&effects.unread);
         }
         Err(EngineError::Store(StoreError::Corrupt(
