@@ -131,6 +131,12 @@ impl Faults for Hook {
         if let (Some(decision), Ok(done)) = (decision, &answer) {
             self.checker.borrow_mut().commit(decision, done);
         }
+        if let Err(StoreError::Refused(why)) = &answer
+            && self.struck.is_none()
+            && !self.checker.borrow().poisoned
+        {
+            self.checker.borrow_mut().broken("I-10", format!("a decision is refused: {why}"));
+        }
         let unknown = || Err(StoreError::CommitUnknown("the simulator hides it".into()));
         match self.struck.take() {
             Some(Blow::CrashBefore | Blow::CrashAfter) => {

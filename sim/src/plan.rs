@@ -5,18 +5,21 @@ use crate::rng::Rng;
 use crate::timetable::{CALENDARS, DSTS, Instants, Mode, RULES, Table, ZONES};
 use std::fmt::Write as _;
 
-/// Where seeds begin, seconds since 1970: an ordinary day, and the eves of changes of clocks and of months.
-const STARTS: [i64; 9] = [
-    1_795_510_800, // 2026-11-24T09:00Z
-    1_774_742_100, // 2026-03-28T23:55Z: Berlin is set forward at 01:00Z
-    1_792_883_100, // 2026-10-24T23:05Z: and back
-    1_793_509_200, // 2026-11-01T05:00Z: New York is set back at 06:00Z
-    1_772_951_400, // 2026-03-08T06:30Z: and forward
-    1_775_311_200, // 2026-04-04T14:00Z: Lord Howe goes back by half an hour at 15:00Z
-    1_791_038_700, // 2026-10-03T14:45Z: and forward
-    1_835_391_600, // 2028-02-28T23:00Z: a leap day
-    1_777_064_400, // 2026-04-24T21:00Z: Cairo loses its midnight hour
+/// Where seeds begin, seconds since 1970, and the zone that is of interest then: an ordinary day, and the eves of
+/// changes of clocks and of months.
+const STARTS: [(i64, usize); 9] = [
+    (1_795_510_800, 0), // 2026-11-24T09:00Z
+    (1_774_742_100, 1), // 2026-03-28T23:55Z: Berlin is set forward at 01:00Z
+    (1_792_883_100, 1), // 2026-10-24T23:05Z: and back
+    (1_793_509_200, 2), // 2026-11-01T05:00Z: New York is set back at 06:00Z
+    (1_772_951_400, 2), // 2026-03-08T06:30Z: and forward
+    (1_775_311_200, 3), // 2026-04-04T14:00Z: Lord Howe goes back by half an hour at 15:00Z
+    (1_791_038_700, 3), // 2026-10-03T14:45Z: and forward
+    (1_835_391_600, 0), // 2028-02-28T23:00Z: a leap day
+    (1_776_978_000, 5), // 2026-04-23T21:00Z: Cairo loses its midnight hour at 22:00Z
 ];
+/// Rules of fixed times in the hours at which clocks are changed, and one of a wildcard.
+const AT_CHANGES: [usize; 4] = [5, 6, 7, 10];
 
 /// Kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -256,7 +259,7 @@ impl Plan {
     pub fn draw(rng: &mut Rng) -> Self {
         let share = rng.pick(&[0, 15, 30, 50]);
         Self {
-            start: rng.pick(&STARTS) + rng.between(-600, 3600),
+            start: rng.pick(&STARTS).0 + rng.between(-600, 3600),
             steps: usize::try_from(rng.between(25, 110)).unwrap_or(25),
             slots: usize::try_from(rng.pick(&[1, 2, 3, 8])).unwrap_or(1),
             faults: Fault::ALL.iter().copied().filter(|_| rng.chance(share)).collect(),
@@ -277,7 +280,8 @@ impl Job {
                 triggers.push(trigger);
             }
         }
-        let policy = rng.pick(&[Keep::None, Keep::Latest, Keep::Latest, Keep::All(1), Keep::All(3), Keep::All(8)]);
+        let policy =
+            rng.pick(&[Keep::None, Keep::Latest, Keep::Latest, Keep::All(1), Keep::All(3), Keep::All(8)]);
         Self {
             number,
             name,
@@ -386,10 +390,9 @@ fn draw_trigger(rng: &mut Rng, job: &str, now: i64) -> Trigger {
             let others: Vec<&'static str> = NAMES.iter().copied().filter(|n| *n < job).collect();
             match others.is_empty() {
                 true => When::Time(draw_cron(rng, now)),
-                false => When::After {
-                    job: rng.pick(&others),
-                    on: rng.pick(&[On::Success, On::Failure, On::Any]),
-                },
+                false => {
+                    When::After { job: rng.pick(&others), on: rng.pick(&[On::Success, On::Failure, On::Any]) }
+                }
             }
         }
         _ => When::Boot,
@@ -409,9 +412,14 @@ fn plain(instants: Instants) -> Table {
 }
 
 fn draw_cron(rng: &mut Rng, now: i64) -> Table {
+    let change = STARTS.iter().find(|(at, zone)| (now - at).abs() < 100_000 && *zone > 0);
+    let change = change.filter(|_| rng.chance(40));
     let frequent = rng.chance(55);
-    let rule = if frequent { rng.place(5) } else { rng.place(RULES.len()) };
-    let zone = rng.place(ZONES.len());
+    let (rule, zone) = match change {
+        Some((_, zone)) => (rng.pick(&AT_CHANGES), *zone),
+        None if frequent => (rng.place(5), rng.place(ZONES.len())),
+        None => (rng.place(RULES.len()), rng.place(ZONES.len())),
+    };
     let dst = rng.pick(&[0, 0, 0, 1, 2, 3, 4]);
     let calendar = rng.chance(20).then(|| {
         let modes = [Mode::Only, Mode::Except, Mode::NextBusinessDay];

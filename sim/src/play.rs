@@ -30,6 +30,8 @@ pub struct Played {
     pub violation: Option<Violation>,
     /// Decisions committed.
     pub commits: u64,
+    /// What the store holds at the end, a line each; only where the trace was kept.
+    pub rows: Vec<String>,
 }
 
 /// Plays a seed over `store`, which is empty.
@@ -37,7 +39,8 @@ pub fn play(seed: u64, store: Store, traced: bool) -> Played {
     let mut rng = Rng::new(seed);
     let plan = Plan::draw(&mut rng);
     let world = World::new(store, &plan, rng.draw(), traced);
-    let mut game = Game { plan, rng, world, jobs: Vec::new(), keys: BTreeMap::new(), cancelled: Vec::new(), ahead: 0 };
+    let mut game =
+        Game { plan, rng, world, jobs: Vec::new(), keys: BTreeMap::new(), cancelled: Vec::new(), ahead: 0 };
     let result = catch_unwind(AssertUnwindSafe(|| game.play()));
     faults::arm(None);
     if let Err(panic) = result {
@@ -45,6 +48,7 @@ pub fn play(seed: u64, store: Store, traced: bool) -> Played {
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         game.world.checker.borrow_mut().broken("panic", text);
     }
+    let rows = if traced { rows(&game.world.store) } else { Vec::new() };
     let mut checker = game.world.checker.borrow_mut();
     let violation = checker.violations.first().cloned();
     Played {
@@ -53,7 +57,25 @@ pub fn play(seed: u64, store: Store, traced: bool) -> Played {
         tally: std::mem::take(&mut checker.tally),
         violation,
         commits: checker.commits,
+        rows,
     }
+}
+
+/// All that a store shows.
+fn rows(store: &Store) -> Vec<String> {
+    let all = punctual_store::RunFilter { unfinished: true, limit: usize::MAX, ..Default::default() };
+    let (jobs, triggers) = block_on(store.jobs()).unwrap_or_default();
+    let mut rows: Vec<String> = jobs.iter().map(|job| format!("{job:?}")).collect();
+    rows.extend(triggers.iter().map(|trigger| format!("{trigger:?}")));
+    rows.extend(block_on(store.runs(all)).unwrap_or_default().iter().map(|run| format!("{run:?}")));
+    let (first, last) = (Timestamp::EPOCH, Timestamp::SEARCH_END);
+    for job in &jobs {
+        let ticks = block_on(store.ticks(job.id, first, last)).unwrap_or_default();
+        rows.extend(ticks.skips.iter().map(|skip| format!("{skip:?}")));
+        rows.push(format!("{:?}", block_on(store.revisions(job.id)).unwrap_or_default()));
+    }
+    rows.push(format!("{:?}", block_on(store.nodes()).unwrap_or_default()));
+    rows
 }
 
 struct Game {
@@ -290,7 +312,9 @@ impl Game {
             let triggers: Vec<_> = checker.triggers.keys().copied().collect();
             let runs: Vec<_> = checker.unfinished.iter().copied().collect();
             match self.rng.chance(50) {
-                true if !triggers.is_empty() => Some(Poison::Trigger(triggers[self.rng.place(triggers.len())])),
+                true if !triggers.is_empty() => {
+                    Some(Poison::Trigger(triggers[self.rng.place(triggers.len())]))
+                }
                 _ if !runs.is_empty() => Some(Poison::Run(runs[self.rng.place(runs.len())])),
                 _ => None,
             }
@@ -377,7 +401,8 @@ impl Game {
     }
 
     fn submit(&mut self) {
-        let Some(name) = (!self.jobs.is_empty()).then(|| self.jobs[self.rng.place(self.jobs.len())].name) else {
+        let Some(name) = (!self.jobs.is_empty()).then(|| self.jobs[self.rng.place(self.jobs.len())].name)
+        else {
             return;
         };
         let key = format!("k{}", self.rng.below(4));
@@ -420,7 +445,9 @@ impl Game {
     }
 
     fn cancel_run(&mut self, run: RunId) {
-        let Some(answer) = self.world.ask(Doing::Cancel, |engine| block_on(engine.cancel(run))) else { return };
+        let Some(answer) = self.world.ask(Doing::Cancel, |engine| block_on(engine.cancel(run))) else {
+            return;
+        };
         self.world.note(&format!("cancel {run}: {}", answer.is_ok()));
         match answer {
             Ok(_) => self.cancelled.push(run),
@@ -430,7 +457,8 @@ impl Game {
     }
 
     fn pause(&mut self) {
-        let Some(name) = (!self.jobs.is_empty()).then(|| self.jobs[self.rng.place(self.jobs.len())].name) else {
+        let Some(name) = (!self.jobs.is_empty()).then(|| self.jobs[self.rng.place(self.jobs.len())].name)
+        else {
             return;
         };
         let answer = self.world.ask(Doing::Pause, |engine| block_on(engine.pause(name, "the sim")));

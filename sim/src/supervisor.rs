@@ -69,7 +69,8 @@ impl Supervisor {
 
     /// Starts an attempt at `now` on the wall. False if the process could not be made, which is reported.
     pub fn start(&mut self, key: Key, now: i64, timeout: Option<i64>) {
-        let chance = mix(self.salt ^ mix(key.0.0 as u64) ^ mix((key.0.0 >> 64) as u64) ^ key.1.0.unsigned_abs());
+        let chance =
+            mix(self.salt ^ mix(key.0.0 as u64) ^ mix((key.0.0 >> 64) as u64) ^ key.1.0.unsigned_abs());
         let mut truth = Truth { started: now, alive: true, end: None, unseen: false };
         if !self.calm && chance % 23 == 0 {
             truth.alive = false;
@@ -115,6 +116,11 @@ impl Supervisor {
             process.told = Some(process.told.unwrap_or(Told::Stop));
             (process.code, process.signal) = (None, Some(15));
         }
+    }
+
+    /// Whether a process lives on as if nobody wanted its end.
+    pub fn is_untold(&self, key: Key) -> bool {
+        self.running.get(&key).is_some_and(|p| p.told.is_none() && p.ends > self.passed + GRACE)
     }
 
     /// The time of the next end, in passed microseconds.

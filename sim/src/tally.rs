@@ -94,7 +94,8 @@ impl Tally {
         let reasons = REASONS.iter().map(|reason| format!("reason {}", reason.as_str()));
         let verdicts = VERDICTS.iter().map(|verdict| format!("verdict {}", verdict.as_str()));
         let outcomes = OUTCOMES.iter().map(|outcome| format!("outcome {}", outcome.as_str()));
-        let others = [Disposition::Run, Disposition::Coalesced].map(|d| format!("disposition {}", d.as_str()));
+        let others =
+            [Disposition::Run, Disposition::Coalesced].map(|d| format!("disposition {}", d.as_str()));
         let wanted = faults.chain(reasons).chain(verdicts).chain(outcomes).chain(others);
         wanted.filter(|what| !self.counts.contains_key(what)).collect()
     }

@@ -49,10 +49,30 @@ pub const RULES: &[Rule] = &[
     Rule { text: "*/20 */10 * * * *", seconds: &[0, 20, 40], names: |w| w.minute % 10 == 0, fixed: false },
     Rule { text: "5,35 * * * *", seconds: &[0], names: |w| w.minute == 5 || w.minute == 35, fixed: false },
     Rule { text: "30 2 * * *", seconds: &[0], names: |w| w.hour == 2 && w.minute == 30, fixed: true },
-    Rule { text: "15,45 1-3 * * *", seconds: &[0], names: |w| (1..=3).contains(&w.hour) && (w.minute == 15 || w.minute == 45), fixed: true },
+    Rule {
+        text: "15,45 1-3 * * *",
+        seconds: &[0],
+        names: |w| (1..=3).contains(&w.hour) && (w.minute == 15 || w.minute == 45),
+        fixed: true,
+    },
     Rule { text: "0 0 * * *", seconds: &[0], names: |w| w.hour == 0 && w.minute == 0, fixed: true },
-    Rule { text: "10 9-17/2 * * 1-5", seconds: &[0], names: |w| w.minute == 10 && (9..=17).contains(&w.hour) && w.hour % 2 == 1 && (1..=5).contains(&weekday(w.day)), fixed: true },
-    Rule { text: "0 6 29,1 * *", seconds: &[0], names: |w| w.hour == 6 && w.minute == 0 && (w.dom == 29 || w.dom == 1), fixed: true },
+    Rule {
+        text: "10 9-17/2 * * 1-5",
+        seconds: &[0],
+        names: |w| {
+            w.minute == 10
+                && (9..=17).contains(&w.hour)
+                && w.hour % 2 == 1
+                && (1..=5).contains(&weekday(w.day))
+        },
+        fixed: true,
+    },
+    Rule {
+        text: "0 6 29,1 * *",
+        seconds: &[0],
+        names: |w| w.hour == 6 && w.minute == 0 && (w.dom == 29 || w.dom == 1),
+        fixed: true,
+    },
     Rule { text: "*/15 2 * * *", seconds: &[0], names: |w| w.hour == 2 && w.minute % 15 == 0, fixed: false },
     Rule { text: "0 */6 * * *", seconds: &[0], names: |w| w.minute == 0 && w.hour % 6 == 0, fixed: false },
 ];
@@ -245,7 +265,15 @@ impl Timetables {
     }
 
     /// Whether the rule fires in the minute `at`, near a change of the clock.
-    fn fires_at_change(&self, rule: &Rule, zone: usize, dst: &str, at: i64, offset: i64, named: bool) -> bool {
+    fn fires_at_change(
+        &self,
+        rule: &Rule,
+        zone: usize,
+        dst: &str,
+        at: i64,
+        offset: i64,
+        named: bool,
+    ) -> bool {
         // The clock showed this minute before, or will again, if it is set back by `by` around here.
         let by_before = self.offset(zone, at - 3 * 3600) - offset;
         let second = by_before > 0 && self.offset(zone, at - by_before) - offset == by_before;

@@ -310,13 +310,18 @@ impl World {
 
     /// Takes what the daemon was told, as its loop does.
     fn take_messages(&mut self) {
-        let Some(daemon) = &self.daemon else { return };
+        let Some(daemon) = &mut self.daemon else { return };
+        let mut unsure = false;
         for message in daemon.engine.inbox().take() {
             match message {
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
+                Message::Unsure => unsure = true,
                 Message::Remark(text) => self.trace.line(&format!("  remark: {text}")),
                 _ => {}
             }
+        }
+        if unsure {
+            daemon.node.doubt();
         }
         self.note_hands();
     }
@@ -385,6 +390,15 @@ impl World {
         if let Some(run) = forgotten.copied().filter(|_| !checker.poisoned && !self.fell) {
             checker.broken("I-8", format!("run {run} is leased and was never started"));
         }
+        let untold = checker.unfinished.iter().find(|id| match &checker.runs[*id].state {
+            punctual_core::run::RunState::Leased(lease) => {
+                lease.stop.is_some() && supervisor.is_untold((**id, lease.fence))
+            }
+            _ => false,
+        });
+        if let Some(run) = untold.copied() {
+            checker.broken("I-18", format!("run {run} was cancelled, and its process is not told"));
+        }
     }
 
     /// Nothing is overdue once a cycle has nothing more to do.
@@ -415,9 +429,7 @@ impl World {
     /// Applies definitions; jobs that are not among them are retired.
     pub fn apply(&mut self, jobs: &[Job]) -> Option<Result<(), EngineError>> {
         let specs = specs(&crate::plan::yaml(jobs));
-        self.ask(Doing::Apply, |engine| {
-            block_on(engine.apply(specs, "", ApplyMode::Apply, true)).map(|_| ())
-        })
+        self.ask(Doing::Apply, |engine| block_on(engine.apply(specs, "", ApplyMode::Apply, true)).map(|_| ()))
     }
 }
 

@@ -14,6 +14,7 @@ use punctual_core::job::{Job, Overlap};
 use punctual_core::occurrence::{Disposition, Occurrence, Reason, Skip, SkipRange};
 use punctual_core::queue::{self, Candidate, Capacity};
 use punctual_core::run::{Hold, Policy, Run, RunEvent, RunState, StopReason, Verdict};
+use punctual_core::sabotage;
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::{Trigger, When};
 use punctual_store::row::{DedupRow, JobRow, RevisionRow, TriggerRow};
@@ -359,7 +360,7 @@ impl Book {
         // The run may have been made before an edit: the rule in force counts, and another of its runs may go on.
         let revision = self.jobs.get(&job).map_or(revision, |row| row.revision);
         if self.is_live(trigger) {
-            if !self.is_under_way(job, trigger) {
+            if !self.is_under_way(job, trigger) && !sabotage!("delay-not-rearmed") {
                 self.fire(trigger, &Input::RunEnded);
             }
         } else if !self.triggers.contains_key(&trigger)
@@ -374,6 +375,7 @@ impl Book {
     fn release(&mut self, job: JobId) {
         let (active, held) = self.unfinished(job);
         if active.is_empty()
+            && !sabotage!("held-never-released")
             && let Some(oldest) = held.into_iter().min_by_key(|id| (self.runs[id].nominal, *id))
         {
             self.event(oldest, RunEvent::Release);
@@ -411,7 +413,8 @@ impl Book {
     /// Whether the trigger is in force and its job neither paused nor retired.
     pub fn is_live(&self, trigger: TriggerId) -> bool {
         self.triggers.get(&trigger).is_some_and(|t| {
-            t.live && self.jobs.get(&t.job).is_some_and(|j| j.paused.is_none() && !j.retired)
+            let rests = |job: &JobRow| job.retired || (job.paused.is_some() && !sabotage!("pause-ignored"));
+            t.live && self.jobs.get(&t.job).is_some_and(|job| !rests(job))
         })
     }
 
@@ -426,7 +429,9 @@ impl Book {
             .collect();
         for (id, job, revision, nominal) in waiting {
             let Some(definition) = self.definition(job, revision) else { continue };
-            if definition.start_deadline.is_some_and(|d| self.now > nominal.saturating_add(d)) {
+            if definition.start_deadline.is_some_and(|d| self.now > nominal.saturating_add(d))
+                && !sabotage!("deadline-ignored")
+            {
                 self.event(id, RunEvent::Expire(Reason::StartDeadline));
             }
         }
@@ -487,7 +492,7 @@ impl Book {
         let before = self.triggers.get(&row.id).map(|t| t.state.cursor);
         invariant!(
             I4,
-            before.is_none_or(|b| row.state.cursor >= b),
+            before.is_none_or(|b| row.state.cursor >= b) || sabotage!("cursor-back"),
             "trigger {}: cursor {:?} after {before:?}",
             row.id.0,
             row.state

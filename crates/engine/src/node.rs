@@ -15,6 +15,7 @@ use punctual_core::fire::Input;
 use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunEvent, RunState};
+use punctual_core::sabotage;
 use punctual_core::time::Timestamp;
 use punctual_store::{Ask, Cycle, Done, Snapshot, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -150,6 +151,9 @@ impl Node {
         if self.adrift {
             self.catch_up(executor).await?;
         }
+        if sabotage!("lost-while-alive") && self.cycles % 16 == 15 {
+            self.lose_all();
+        }
         let result = self.cycle_of(self.batch, Kinds::ALL, executor).await;
         match &result {
             Ok(_) => self.batch = (self.batch * 2).min(BATCH_MAX),
@@ -163,8 +167,8 @@ impl Node {
         result
     }
 
-    /// The last cycle may not have been carried out to its end: the next one looks first.
-    pub(crate) fn doubt(&mut self) {
+    /// Not all that was decided may have been carried out here: the next cycle looks first.
+    pub fn doubt(&mut self) {
         self.adrift = true;
     }
 
@@ -212,7 +216,10 @@ impl Node {
             false => BTreeMap::new(),
         };
         let mut ask = self.ask();
-        let free = self.slots.saturating_sub(self.running.len() - self.settling());
+        let free = match sabotage!("slots-ignored") {
+            true => usize::MAX,
+            false => self.slots.saturating_sub(self.running.len() - self.settling()),
+        };
         let slots = if executor.is_ready() { free } else { 0 };
         ask.due = kinds.due.then_some((now, batch));
         // More than can start are looked at, so that what waits too long expires while every slot is taken.
@@ -238,7 +245,12 @@ impl Node {
                 book.start(id, slots, shadow, &shunned);
                 Ok(snapshot.due.len())
             })
-            .await?;
+            .await
+            .inspect_err(|_| {
+                if sabotage!("end-forgotten") {
+                    settled.iter().for_each(|key| _ = self.ended.remove(key));
+                }
+            })?;
         self.forget(&settled);
         let mut cycled = Cycled { fired, finished: effects.finished.len(), ..Cycled::default() };
         self.carry_out(&effects, &done.taken, executor, &mut cycled);
@@ -306,7 +318,7 @@ impl Node {
             cycled.started += 1;
             self.start(&job, run, executor);
         }
-        for (run, fence) in &effects.stopped {
+        for (run, fence) in effects.stopped.iter().filter(|_| !sabotage!("stop-not-sent")) {
             executor.stop(*run, *fence);
         }
         for run in &effects.finished {
@@ -362,7 +374,7 @@ impl Node {
     pub fn ended(&mut self, ended: &Ended) {
         let Ok(id) = ended.attempt.run.parse::<RunId>() else { return };
         let Some(running) = self.running.get(&id) else { return };
-        if running.run.fence != Fence(ended.attempt.fence) {
+        if running.run.fence != Fence(ended.attempt.fence) && !sabotage!("any-fence-settles") {
             return;
         }
         let number = running.run.next_attempt();
@@ -414,7 +426,7 @@ impl Node {
         }
         if let Err(EngineError::Store(StoreError::CycleMoved { current })) = &result {
             self.cycles = *current;
-            self.adrift = true;
+            self.adrift = !sabotage!("unknown-is-lost");
         }
         result
     }
@@ -433,9 +445,11 @@ impl Kinds {
 }
 
 fn settle(book: &mut Book, ended: &BTreeMap<(RunId, Fence), Attempt>) {
-    book.events(ended.iter().map(|((run, fence), attempt)| {
-        (*run, RunEvent::Ended { fence: *fence, attempt: attempt.clone() })
-    }));
+    book.events(
+        ended.iter().map(|((run, fence), attempt)| {
+            (*run, RunEvent::Ended { fence: *fence, attempt: attempt.clone() })
+        }),
+    );
 }
 
 /// When the present attempt of a leased run was due to start.

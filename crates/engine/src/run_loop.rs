@@ -204,6 +204,7 @@ impl Daemon {
         for message in self.engine.inbox().take() {
             match message {
                 Message::Wake => {}
+                Message::Unsure => self.node.doubt(),
                 Message::Report(Some(report)) if self.hands.notice_ended(&report) => {}
                 Message::Report(Some(report)) => self.node.report(&report),
                 Message::Report(None) => self.hands.supervisor_gone(),

@@ -9,6 +9,7 @@ use crate::inbox::{Inbox, Message};
 use punctual_core::id::{Fence, JobId, Revision, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunState};
+use punctual_core::sabotage;
 use punctual_core::spec::JobSpec;
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::When;
@@ -270,6 +271,7 @@ impl Engine {
                 (Err(StoreError::CommitUnknown(why)), Some((_, effects))) => {
                     self.resolve(ask, effects, why).await?
                 }
+                (Err(_), Some(_)) if sabotage!("start-before-commit") => Done::default(),
                 (done, _) => done?,
             };
             let (result, effects) = answer.ok_or(EngineError::Store(StoreError::Closed))?;
@@ -294,7 +296,17 @@ impl Engine {
     /// A commit's answer was not seen: the node's cycle tells whether it applied, and the runs themselves which of
     /// the leases are this decision's.
     async fn resolve(&self, ask: &Ask, effects: &Effects, why: String) -> Result<Done, StoreError> {
-        let Some(cycle) = ask.cycle else { return Err(StoreError::CommitUnknown(why)) };
+        let Some(cycle) = ask.cycle else {
+            // What it leased or stopped, if it did, is for the node to find.
+            self.inbox().send(Message::Unsure);
+            return Err(StoreError::CommitUnknown(why));
+        };
+        if sabotage!("unknown-is-applied") {
+            return Ok(Done::default());
+        }
+        if sabotage!("unknown-is-lost") {
+            return Err(StoreError::Deadline);
+        }
         if self.store().node_cycle(cycle.node).await? != Some(cycle.number + 1) {
             return Err(StoreError::Deadline);
         }
@@ -309,7 +321,7 @@ impl Engine {
 
     /// Tells the node what follows from a decision that was taken outside its cycle.
     pub fn follow(&self, effects: &Effects) {
-        for (run, fence) in &effects.stopped {
+        for (run, fence) in effects.stopped.iter().filter(|_| !sabotage!("stop-not-sent")) {
             self.inbox().send(Message::Stop { run: *run, fence: *fence });
         }
         self.inbox().send(Message::Wake);

@@ -261,7 +261,11 @@ impl Checker {
             });
             let fine = match self.definition(skip.job, skip.revision).overlap {
                 Overlap::Skip => gone || self.own(skip.job).any(|run| is_active(run) || is_held(run)),
-                Overlap::QueueOne => gone || self.own(skip.job).any(is_held),
+                Overlap::QueueOne => {
+                    // An edit that lifts the policy lets the one that waits go at once.
+                    let lifted = self.in_force(skip.job).overlap == Overlap::Allow;
+                    gone || self.own(skip.job).any(|run| is_held(run) || (lifted && is_active(run)))
+                }
                 _ => false,
             };
             if !fine {
@@ -301,7 +305,8 @@ impl Checker {
             let skips = commit.decision.skips.iter().filter(|skip| skip.trigger == trigger);
             let skips: u64 = skips.map(|skip| skip.range.count).sum();
             if runs as u64 + skips != count as u64 {
-                let text = format!("trigger {} follows {count} ends with {runs} runs, {skips} skips", trigger.0);
+                let text =
+                    format!("trigger {} follows {count} ends with {runs} runs, {skips} skips", trigger.0);
                 self.broken("I-17", text);
             }
         }

@@ -64,9 +64,13 @@ impl Checker {
         match &run.state {
             RunState::Queued { due } => {
                 // One that was held is released at now at the earliest.
-                must(*due == run.due || *due == run.due.max(commit.now), "I-2", || format!("run {} waits for {due:?}", run.id))
+                must(*due == run.due || *due == run.due.max(commit.now), "I-2", || {
+                    format!("run {} waits for {due:?}", run.id)
+                })
             }
-            RunState::Held(hold) => must(*hold == Hold::Overlap, "I-10", || format!("run {} is lost", run.id)),
+            RunState::Held(hold) => {
+                must(*hold == Hold::Overlap, "I-10", || format!("run {} is lost", run.id))
+            }
             RunState::Leased(lease) => {
                 let queued = Run { state: RunState::Queued { due: run.due }, fence: Fence(0), ..run.clone() };
                 self.may_lease(&queued, run, lease, commit.now)
