@@ -70,7 +70,9 @@ fn parse(args: impl Iterator<Item = String>) -> Result<Options, String> {
             "--from" => options.from = Some(number()?),
             "--seed" => options.seed = Some(number()?),
             "--trace" => options.trace = true,
-            "--sabotage" => options.sabotage = Some(args.next().ok_or("--sabotage wants a name, all or list")?),
+            "--sabotage" => {
+                options.sabotage = Some(args.next().ok_or("--sabotage wants a name, all or list")?)
+            }
             "--help" => return Err("nothing is played".into()),
             other => return Err(format!("no option {other}")),
         }

@@ -242,9 +242,7 @@ impl Game {
             Fault::CrashAfter => blow(&self.world, Blow::CrashAfter),
             Fault::CrashAtStart => self.world.end_at_start(Some(soon)),
             Fault::Machine => {
-                self.world.end_daemon();
-                self.world.supervisor.borrow_mut().die();
-                self.world.boots += 1;
+                self.world.end_machine(&mut self.rng);
                 let micros = self.rng.between(SECOND, 600 * SECOND);
                 self.world.pass(micros);
             }

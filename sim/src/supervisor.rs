@@ -1,8 +1,11 @@
 //! The simulated supervisor: processes that end when the seed says, and what it reports of them.
 
-use crate::rng::mix;
-use punctual_core::id::{Fence, RunId};
-use punctual_engine::supervisor::protocol::{AttemptId, Ended, Report, Told};
+use crate::rng::{Rng, mix};
+use punctual_core::error::Code;
+use punctual_core::id::{Fence, NodeId, RunId};
+use punctual_engine::supervisor::Session;
+use punctual_engine::supervisor::journal::{Past, Start};
+use punctual_engine::supervisor::protocol::{AttemptId, Ended, Report, Running, SpawnError, Told};
 use std::collections::BTreeMap;
 
 /// An attempt: a run and its lease.
@@ -10,6 +13,8 @@ pub type Key = (RunId, Fence);
 
 /// How long a tree takes from TERM to its end, microseconds.
 const GRACE: i64 = 3_000_000;
+/// How long trees live without a daemon, microseconds.
+const ORPHAN_TIME: i64 = 300_000_000;
 
 /// What is true of an attempt that was started.
 #[derive(Clone, Debug)]
@@ -20,7 +25,7 @@ pub struct Truth {
     pub alive: bool,
     /// How it ended, if the supervisor lived to see that; what it reports.
     pub end: Option<Ended>,
-    /// Whether that was seen and then lost with the supervisor.
+    /// Whether that was seen and then lost with the machine.
     pub unseen: bool,
 }
 
@@ -33,7 +38,6 @@ struct Process {
 }
 
 /// The supervisor of a seed, and what became of every attempt.
-#[derive(Default)]
 pub struct Supervisor {
     /// Whether there is one.
     pub up: bool,
@@ -41,6 +45,15 @@ pub struct Supervisor {
     pub passed: i64,
     /// Processes end soon and well.
     pub calm: bool,
+    /// Whose session it is.
+    pub session: NodeId,
+    /// Whether a daemon is attached; since when there is none, in passed microseconds.
+    attached: bool,
+    alone_since: i64,
+    /// Ended, and not known to be recorded.
+    kept: BTreeMap<Key, Ended>,
+    /// What its journal holds.
+    past: Past,
     salt: u64,
     running: BTreeMap<Key, Process>,
     /// Every attempt that was ever started.
@@ -54,7 +67,61 @@ pub struct Supervisor {
 impl Supervisor {
     /// One for a seed.
     pub fn new(salt: u64) -> Self {
-        Self { up: true, salt, ..Self::default() }
+        let session = NodeId(0);
+        Self {
+            up: false,
+            passed: 0,
+            calm: false,
+            session,
+            attached: false,
+            alone_since: 0,
+            kept: BTreeMap::new(),
+            past: Past::default(),
+            salt,
+            running: BTreeMap::new(),
+            truth: BTreeMap::new(),
+            outbox: Vec::new(),
+            echoes: Vec::new(),
+        }
+    }
+
+    /// A supervisor begins a session and its journal anew.
+    pub fn launch(&mut self, session: NodeId) {
+        self.up = true;
+        self.session = session;
+        self.past = Past::default();
+        self.kept.clear();
+        self.alone_since = self.passed;
+    }
+
+    /// A daemon attaches, and is told of all that is not recorded.
+    pub fn attach(&mut self) -> Session {
+        self.attached = true;
+        self.outbox.clear();
+        let running = self.running.keys().map(|key| Running {
+            attempt: attempt(*key),
+            at_us: self.truth[key].started,
+            pid: 1,
+        });
+        Session { running: running.collect(), ended: self.kept.values().cloned().collect() }
+    }
+
+    /// The daemon is gone.
+    pub fn detach(&mut self) {
+        self.attached = false;
+        self.alone_since = self.passed;
+        self.outbox.clear();
+        self.echoes.clear();
+    }
+
+    /// The journal of a supervisor that is gone.
+    pub fn past(&self) -> Past {
+        self.past.clone()
+    }
+
+    /// The end of an attempt is recorded.
+    pub fn acknowledge(&mut self, key: Key) {
+        self.kept.remove(&key);
     }
 
     /// Whether a process of the run lives.
@@ -67,21 +134,17 @@ impl Supervisor {
         self.running.keys().copied()
     }
 
-    /// Starts an attempt at `now` on the wall. False if the process could not be made, which is reported.
+    /// Starts an attempt at `now` on the wall; one whose process cannot be made ends at once.
     pub fn start(&mut self, key: Key, now: i64, timeout: Option<i64>) {
         let chance =
             mix(self.salt ^ mix(key.0.0 as u64) ^ mix((key.0.0 >> 64) as u64) ^ key.1.0.unsigned_abs());
-        let mut truth = Truth { started: now, alive: true, end: None, unseen: false };
+        self.truth.insert(key, Truth { started: now, alive: true, end: None, unseen: false });
         if !self.calm && chance % 23 == 0 {
-            truth.alive = false;
-            let mut end = ended(key, None, now);
-            end.spawn_error = Some("there is no such program".into());
-            truth.end = Some(end.clone());
-            self.truth.insert(key, truth);
-            self.outbox.push(Report::Ended(end));
+            let error = SpawnError::new(Code("EXE001"), "there is no such program");
+            self.end(key, Ended { spawn_error: Some(error), ..Ended::at(attempt(key), now) });
             return;
         }
-        self.truth.insert(key, truth);
+        self.past.starts.push(Start { attempt: attempt(key), pid: 1, ticks: 1, at_us: now, gone: false });
         self.outbox.push(Report::Started { attempt: attempt(key), at_us: now, pid: 1 });
         let micros = match (chance >> 8) % 12 {
             _ if self.calm => 1_000_000,
@@ -128,31 +191,72 @@ impl Supervisor {
         self.running.values().map(|process| process.ends).min()
     }
 
-    /// Time has passed; `wall` is the clock now.
-    pub fn pass(&mut self, micros: i64, wall: i64) {
-        self.passed += micros;
-        let over: Vec<Key> =
-            self.running.iter().filter(|(_, p)| p.ends <= self.passed).map(|(key, _)| *key).collect();
-        for key in over {
-            let process = self.running.remove(&key).expect("it was found");
-            let truth = self.truth.get_mut(&key).expect("it was started");
-            let mut end = ended(key, Some(truth.started), wall - (self.passed - process.ends));
-            (end.code, end.signal, end.told) = (process.code, process.signal, process.told);
-            truth.alive = false;
-            truth.end = Some(end.clone());
+    fn end(&mut self, key: Key, end: Ended) {
+        let truth = self.truth.get_mut(&key).expect("it was started");
+        truth.alive = false;
+        truth.end = Some(end.clone());
+        self.kept.insert(key, end.clone());
+        self.past.ends.push(end.clone());
+        if self.attached {
             self.outbox.push(Report::Ended(end));
         }
     }
 
-    /// The supervisor ends, and all its trees at once; what it saw and did not say is lost with it.
+    /// Time has passed; `wall` is the clock now.
+    pub fn pass(&mut self, micros: i64, wall: i64) {
+        self.passed += micros;
+        let orphaned = self.alone_since + ORPHAN_TIME;
+        if self.attached || !self.up || self.passed < orphaned {
+            return self.end_all_until(self.passed, wall);
+        }
+        self.end_all_until(orphaned, wall);
+        for process in self.running.values_mut().filter(|p| p.ends > orphaned + GRACE) {
+            process.ends = orphaned + GRACE;
+            process.told = Some(process.told.unwrap_or(Told::Orphaned));
+            (process.code, process.signal) = (None, Some(15));
+        }
+        self.end_all_until(self.passed, wall);
+        // With nothing left to hold it ends; its journal stays.
+        self.up = !self.running.is_empty();
+    }
+
+    fn end_all_until(&mut self, until: i64, wall: i64) {
+        let over = self.running.iter().filter(|(_, process)| process.ends <= until);
+        let mut over: Vec<(i64, Key)> = over.map(|(key, process)| (process.ends, *key)).collect();
+        over.sort_unstable();
+        for (at, key) in over {
+            let process = self.running.remove(&key).expect("it was found");
+            let end = Ended {
+                started_us: Some(self.truth[&key].started),
+                code: process.code,
+                signal: process.signal,
+                told: process.told,
+                ..Ended::at(attempt(key), wall - (self.passed - at))
+            };
+            self.end(key, end);
+        }
+    }
+
+    /// The supervisor is killed, and all its trees with it. Its journal stays.
     pub fn die(&mut self) {
         self.up = false;
+        self.attached = false;
         self.outbox.clear();
         self.echoes.clear();
-        self.running.clear();
-        for truth in self.truth.values_mut() {
-            truth.alive = false;
-            truth.unseen = true;
+        for key in std::mem::take(&mut self.running).into_keys() {
+            self.truth.get_mut(&key).expect("it was started").alive = false;
+        }
+    }
+
+    /// The machine ends, and with it what was written to the journal so lately that it was not on the disk.
+    pub fn die_with_machine(&mut self, rng: &mut Rng, wall: i64) {
+        self.die();
+        let lately = wall - 30_000_000;
+        let torn = self.past.ends.iter().position(|end| end.at_us > lately && rng.chance(30));
+        for end in self.past.ends.drain(torn.unwrap_or(self.past.ends.len())..) {
+            let key = key_of(&end.attempt);
+            // One that a daemon had recorded is not lost with it; the checker knows.
+            self.truth.get_mut(&key).expect("it was started").unseen = true;
         }
     }
 }
@@ -164,18 +268,4 @@ fn attempt(key: Key) -> AttemptId {
 /// The key of an attempt's name.
 pub fn key_of(attempt: &AttemptId) -> Key {
     (attempt.run.parse().expect("a run's id"), Fence(attempt.fence))
-}
-
-fn ended(key: Key, started: Option<i64>, at: i64) -> Ended {
-    Ended {
-        attempt: attempt(key),
-        started_us: started,
-        at_us: at,
-        code: None,
-        signal: None,
-        cpu_ms: None,
-        memory_bytes_max: None,
-        told: None,
-        spawn_error: None,
-    }
 }

@@ -34,7 +34,8 @@ const VERDICTS: [Verdict; 6] = [
     Verdict::Expired,
 ];
 
-const OUTCOMES: [Outcome; 6] = [
+const OUTCOMES: [Outcome; 7] = [
+    Outcome::Interrupted,
     Outcome::Success,
     Outcome::Failed,
     Outcome::Timeout,
@@ -96,6 +97,8 @@ impl Tally {
         let outcomes = OUTCOMES.iter().map(|outcome| format!("outcome {}", outcome.as_str()));
         let others =
             [Disposition::Run, Disposition::Coalesced].map(|d| format!("disposition {}", d.as_str()));
+        let adoptions = ["attempts that a later daemon adopted", "ends that a later daemon found"];
+        let others = others.into_iter().chain(adoptions.map(str::to_owned));
         let wanted = faults.chain(reasons).chain(verdicts).chain(outcomes).chain(others);
         wanted.filter(|what| !self.counts.contains_key(what)).collect()
     }

@@ -20,6 +20,7 @@ use punctual_engine::error::EngineError;
 use punctual_engine::inbox::Message;
 use punctual_engine::node::{Cycled, Executor, Node};
 use punctual_engine::shared::Engine;
+use punctual_engine::supervisor::journal::Past;
 use punctual_engine::supervisor::protocol::Report;
 use punctual_store::row::NodeRow;
 use punctual_store::{Store, StoreError, faults};
@@ -79,12 +80,20 @@ impl Executor for Hands {
     }
 
     fn finished(&mut self, _: &Definition, _: &Run) {}
+
+    fn recorded(&mut self, attempts: &[(RunId, Fence)]) {
+        if !self.hook.borrow().dead {
+            attempts.iter().for_each(|key| self.supervisor.borrow_mut().acknowledge(*key));
+        }
+    }
 }
 
 /// A daemon that lives.
 struct Daemon {
     engine: Engine,
     node: Node,
+    /// Its node is registered, and no supervisor of that session was ever attached to.
+    unused: bool,
 }
 
 /// One machine.
@@ -110,8 +119,6 @@ pub struct World {
     pub trace: Trace,
     /// When the last cycle asked for the next.
     pub wake: Option<Timestamp>,
-    /// The daemon meets trouble only a restart ends.
-    pub fell: bool,
 }
 
 /// What happened.
@@ -173,7 +180,6 @@ impl World {
             slots: plan.slots,
             trace,
             wake: None,
-            fell: false,
         }
     }
 
@@ -221,37 +227,92 @@ impl World {
     pub fn start(&mut self) -> Result<(), EngineError> {
         self.hook.borrow_mut().dead = false;
         self.hands.starts_left = None;
-        self.nodes += 1;
-        let id = NodeId(self.nodes);
-        self.checker.borrow_mut().node = id;
         self.checker.borrow_mut().doing = Doing::Cycle;
-        if !self.supervisor.borrow().up {
-            self.supervisor.borrow_mut().up = true;
-        }
+        let id = self.another_node();
         let zones = ZoneTable::bundled();
         let engine = Engine::new(self.store.clone(), zones, self.clock.clone(), self.data.clone());
-        let mut node = Node::new(engine.clone(), id, self.slots, false);
-        let row = NodeRow { id, host: String::new(), since: self.now(), cycle: 0 };
-        block_on(self.store.register_node(row))?;
+        let node = Node::new(engine.clone(), id, self.slots, false);
+        self.daemon = Some(Daemon { engine, node, unused: false });
+        let started = self.begin();
+        if started.is_err() || self.hook.borrow().dead {
+            self.end_daemon();
+            started?;
+            return Err(EngineError::Store(StoreError::Closed));
+        }
+        self.check_leases();
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), EngineError> {
+        let engine = self.daemon.as_ref().expect("it was just made").engine.clone();
         block_on(engine.load_all())?;
-        let lost = block_on(node.recover_once(&[], &mut self.hands))?;
+        self.open_session()?;
         let rearmed = block_on(engine.rearm_all())?;
-        let quarantined = self.checker.borrow().poisoned;
-        if rearmed > 0 && !quarantined {
+        if rearmed > 0 && !self.checker.borrow().poisoned {
             self.checker.borrow_mut().broken("L-7", format!("{rearmed} triggers had stopped"));
         }
-        self.daemon = Some(Daemon { engine: engine.clone(), node });
         let boot = format!("boot{}", self.boots);
         self.checker.borrow_mut().doing = Doing::Boot(boot.clone());
         let booted = block_on(engine.fire_boot(boot));
         self.checker.borrow_mut().doing = Doing::Cycle;
         let remark = booted.map_or_else(|e| e.to_string(), |()| String::new());
-        self.note(&format!("a daemon starts, {} lost {remark}", lost.len()));
+        self.note(&format!("a daemon has started {remark}"));
+        Ok(())
+    }
+
+    fn another_node(&mut self) -> NodeId {
+        self.nodes += 1;
+        NodeId(self.nodes)
+    }
+
+    /// Comes to a supervisor, as `session` does: attaches to the one that is there, or settles what an earlier one held
+    /// and launches another.
+    fn open_session(&mut self) -> Result<(), EngineError> {
+        if !self.supervisor.borrow().up {
+            let past = self.supervisor.borrow().past();
+            if !self.daemon.as_ref().is_some_and(|daemon| daemon.unused) {
+                let id = self.another_node();
+                self.begin_session(id)?;
+                self.daemon.as_mut().expect("it is there").unused = true;
+            }
+            let daemon = self.daemon.as_mut().expect("it is there");
+            let lost = block_on(daemon.node.recover_once(&past, &mut self.hands))?;
+            let id = daemon.node.id();
+            self.supervisor.borrow_mut().launch(id);
+            self.note(&format!("a supervisor has started, {} lost", lost.len()));
+        }
+        let session = self.supervisor.borrow().session;
+        if self.daemon.as_ref().expect("it is there").node.id() != session {
+            self.begin_session(session)?;
+        }
+        let told = self.supervisor.borrow_mut().attach();
+        let daemon = self.daemon.as_mut().expect("it is there");
+        daemon.unused = false;
+        self.checker.borrow_mut().node = session;
+        let attached = block_on(daemon.node.attach_once(&told, &mut self.hands))?;
+        block_on(daemon.node.recover_once(&Past::default(), &mut self.hands))?;
+        for attempt in attached.unknown_running {
+            self.checker.borrow_mut().broken("I-9", format!("{attempt:?} lives and has no lease"));
+            self.supervisor.borrow_mut().stop(key_of(&attempt));
+        }
+        for attempt in attached.unknown_ended {
+            self.supervisor.borrow_mut().acknowledge(key_of(&attempt));
+        }
+        let (adopted, ended, started) = (attached.adopted, attached.ended, attached.started);
+        self.note(&format!("attached: {adopted} adopted, {ended} ended, {started} started"));
+        self.checker.borrow_mut().tally.add("attempts that a later daemon adopted", adopted as u64);
+        self.checker.borrow_mut().tally.add("ends that a later daemon found", ended as u64);
+        Ok(())
+    }
+
+    fn begin_session(&mut self, id: NodeId) -> Result<(), EngineError> {
+        let row = NodeRow { id, host: String::new(), since: self.now(), cycle: 0 };
         if self.hook.borrow().dead {
-            self.end_daemon();
             return Err(EngineError::Store(StoreError::Closed));
         }
-        self.check_leases();
+        block_on(self.store.register_node(row))?;
+        self.daemon.as_mut().expect("it is there").node.begin_session(id);
+        self.checker.borrow_mut().node = id;
         Ok(())
     }
 
@@ -268,16 +329,21 @@ impl World {
         }
     }
 
-    /// The daemon ends, and today its supervisor with it.
+    /// The daemon ends; its supervisor and the jobs live on.
     pub fn end_daemon(&mut self) {
         self.daemon = None;
         self.wake = None;
-        self.fell = false;
         self.hands.starts_left = None;
-        let up = self.supervisor.borrow().up;
-        self.supervisor.borrow_mut().die();
-        self.supervisor.borrow_mut().up = up;
+        self.supervisor.borrow_mut().detach();
         self.note("the daemon has ended");
+    }
+
+    /// The machine ends, and all that runs on it.
+    pub fn end_machine(&mut self, rng: &mut Rng) {
+        self.end_daemon();
+        let now = self.now().as_micros();
+        self.supervisor.borrow_mut().die_with_machine(rng, now);
+        self.boots += 1;
     }
 
     /// The daemon ends in the middle of the next starts, after so many of them; `None`: it does not.
@@ -285,26 +351,23 @@ impl World {
         self.hands.starts_left = after;
     }
 
-    /// The supervisor ends; the daemon hears of it.
+    /// The supervisor is killed; the daemon sees that before its next cycle.
     pub fn lose_supervisor(&mut self) {
         self.supervisor.borrow_mut().die();
-        if let Some(daemon) = &mut self.daemon {
-            daemon.node.lose_all();
-        }
         self.note("the supervisor has ended");
     }
 
     /// Hands a report to the daemon.
     pub fn deliver(&mut self, report: &Report) {
         let Some(daemon) = &mut self.daemon else { return };
-        daemon.node.report(report);
-        let text = match report {
-            Report::Started { attempt, .. } => format!("  {} has started", attempt.run),
-            Report::Ended(end) => {
-                let key = key_of(&end.attempt);
-                format!("  {} {} has ended: {:?} {:?}", key.0, key.1.0, end.code, end.told)
-            }
-        };
+        let known = daemon.node.report(report);
+        if let (false, Report::Ended(end)) = (known, report) {
+            self.supervisor.borrow_mut().acknowledge(key_of(&end.attempt));
+        }
+        let Report::Ended(end) = report else { return };
+        let key = key_of(&end.attempt);
+        let text =
+            format!("  {} {} (known: {known}) has ended: {:?} {:?}", key.0, key.1.0, end.code, end.told);
         self.trace.line(&text);
     }
 
@@ -333,8 +396,14 @@ impl World {
                 return false;
             }
             self.take_messages();
-            if !self.supervisor.borrow().up {
-                self.supervisor.borrow_mut().up = true;
+            if !self.supervisor.borrow().up
+                && let Err(error) = self.open_session()
+            {
+                self.note(&format!("no supervisor: {error}"));
+            }
+            if self.hook.borrow().dead {
+                self.end_daemon();
+                return false;
             }
             let daemon = self.daemon.as_mut().expect("it was there");
             let result = block_on(daemon.node.cycle_once(&mut self.hands));
@@ -387,7 +456,7 @@ impl World {
             }
             _ => false,
         });
-        if let Some(run) = forgotten.copied().filter(|_| !checker.poisoned && !self.fell) {
+        if let Some(run) = forgotten.copied().filter(|_| !checker.poisoned) {
             checker.broken("I-8", format!("run {run} is leased and was never started"));
         }
         let untold = checker.unfinished.iter().find(|id| match &checker.runs[*id].state {

@@ -7,10 +7,13 @@
 use crate::book::{Book, Effects};
 use crate::error::EngineError;
 use crate::executor;
+use crate::handlers::Handled;
 use crate::shared::Engine;
-use crate::supervisor::journal::Start;
-use crate::supervisor::protocol::{AttemptId, Ended, Report};
-use punctual_core::attempt::Attempt;
+use crate::supervisor::Session;
+use crate::supervisor::journal::Past;
+use crate::supervisor::protocol::{AttemptId, Ended, Report, Running as Known, SpawnError};
+use punctual_core::attempt::{Attempt, Outcome};
+use punctual_core::error::Code;
 use punctual_core::fire::Input;
 use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job};
@@ -28,6 +31,11 @@ pub(crate) const BATCH_MAX: usize = 10_000;
 /// Queued runs that one cycle looks at, at least.
 const LOOKED_AT: usize = 256;
 
+/// The definition asks for something that this run does not have.
+const NOT_IN_RUN: Code = Code("EXE013");
+/// The job is for an executor that this build does not have.
+const NO_EXECUTOR: Code = Code("EXE016");
+
 /// How attempts are carried out. Ends come back through [`Node::ended`].
 pub trait Executor {
     /// Whether attempts can be started now; while not, none is leased.
@@ -40,6 +48,8 @@ pub trait Executor {
     fn stop(&mut self, run: RunId, fence: Fence);
     /// A run ended by a decision that is durable.
     fn finished(&mut self, job: &Job, run: &Run);
+    /// The ends of these attempts are recorded, durably: nobody needs to keep them any more.
+    fn recorded(&mut self, _attempts: &[(RunId, Fence)]) {}
 }
 
 /// A node.
@@ -81,6 +91,21 @@ pub struct Cycled {
     pub next: Option<Timestamp>,
 }
 
+/// What a node took over from a session's supervisor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// Attempts under way that go on.
+    pub adopted: usize,
+    /// Attempts that have ended and are to be settled.
+    pub ended: usize,
+    /// Attempts that had not reached the supervisor, and are started.
+    pub started: usize,
+    /// Under way and of no lease: nobody would record their end.
+    pub unknown_running: Vec<AttemptId>,
+    /// Ended and of no lease: their ends are recorded already.
+    pub unknown_ended: Vec<AttemptId>,
+}
+
 impl Node {
     /// A node of the engine that runs at most `slots` attempts at once; in shadow it starts none.
     pub fn new(engine: Engine, id: NodeId, slots: usize, shadow: bool) -> Self {
@@ -108,39 +133,134 @@ impl Node {
         !self.ended.is_empty()
     }
 
-    /// Writes down that the runs of earlier nodes are lost. Their processes must be known to be dead; `starts` are
-    /// those that are known to have started.
+    /// Becomes the node of another supervisor's session, which is registered in the store.
+    pub fn begin_session(&mut self, id: NodeId) {
+        self.id = id;
+        self.cycles = 0;
+    }
+
+    /// Whose session it works in.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Settles the runs of sessions that are over: as they ended, where `past`, the journal of the last one, or this node
+    /// itself has seen it, and as lost where nobody has. Their processes must be known to be dead. Returns the lost.
     ///
     /// # Errors
     /// The store could not do it.
     pub async fn recover_once(
         &mut self,
-        starts: &[Start],
+        past: &Past,
         executor: &mut dyn Executor,
     ) -> Result<Vec<Run>, EngineError> {
         let mut ask = self.ask();
         ask.leased_by_others_than = Some(self.id);
         let me = self.id;
-        let starts: BTreeMap<AttemptId, Timestamp> =
-            starts.iter().map(|s| (s.attempt.clone(), Timestamp::from_micros(s.at_us))).collect();
+        let starts = past.starts.iter().map(|s| (s.attempt.clone(), Timestamp::from_micros(s.at_us)));
+        let mut starts: BTreeMap<AttemptId, Timestamp> = starts.collect();
+        for known in self.running.values() {
+            starts.extend(known.started.map(|at| (executor::attempt_id(&known.run), at)));
+        }
+        let ends: BTreeMap<AttemptId, Ended> =
+            past.ends.iter().map(|end| (end.attempt.clone(), end.clone())).collect();
+        let seen = self.ended.clone();
         let (lost, effects, done) = self
             .write(ask, move |book, snapshot| {
-                let mut ends = Vec::new();
+                let (mut lost, mut settled) = (Vec::new(), Vec::new());
                 for run in &snapshot.runs {
                     let RunState::Leased(lease) = &run.state else { continue };
                     if lease.owner == me {
                         continue;
                     }
-                    let started = starts.get(&executor::attempt_id(run)).copied();
-                    let attempt = executor::lost(run, lease.owner, started, book.now());
-                    ends.push((run.id, RunEvent::Ended { fence: lease.fence, attempt }));
+                    // One that is not at hand is loaded, and this is asked again.
+                    let Some(job) = book.definition(run.job, run.revision) else { continue };
+                    let id = executor::attempt_id(run);
+                    let number = run.next_attempt();
+                    let attempt = match (seen.get(&(run.id, lease.fence)), ends.get(&id)) {
+                        (Some(attempt), _) => attempt.clone(),
+                        (None, Some(end)) => {
+                            executor::attempt(end, number, lease.owner, due_of(run), job.timeout)
+                        }
+                        (None, None) => {
+                            executor::lost(run, lease.owner, starts.get(&id).copied(), book.now())
+                        }
+                    };
+                    if attempt.outcome == Outcome::Lost {
+                        lost.push(run.clone());
+                    }
+                    settled.push((run.id, RunEvent::Ended { fence: lease.fence, attempt }));
                 }
-                let lost = book.events(ends);
-                Ok(snapshot.runs.iter().filter(|run| lost.contains(&run.id)).cloned().collect())
+                let settled = book.events(settled);
+                lost.retain(|run: &Run| settled.contains(&run.id));
+                Ok(lost)
             })
             .await?;
+        let earlier: Vec<(RunId, Fence)> = self
+            .running
+            .values()
+            .filter(|known| !matches!(&known.run.state, RunState::Leased(lease) if lease.owner == me))
+            .map(|known| (known.run.id, known.run.fence))
+            .collect();
+        self.forget(&earlier);
         self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
         Ok(lost)
+    }
+
+    /// Takes over what the session's supervisor knows: what is under way is adopted, what has ended is settled by the
+    /// next cycle, and what was leased and never reached the supervisor is started now, under the same lease. A
+    /// definition of the session's earlier daemon may have been replaced; its runs keep theirs.
+    ///
+    /// # Errors
+    /// The store could not do it.
+    pub async fn attach_once(
+        &mut self,
+        session: &Session,
+        executor: &mut dyn Executor,
+    ) -> Result<Attached, EngineError> {
+        self.cycles = self.engine.store().node_cycle(self.id).await?.unwrap_or(0);
+        let mut running: BTreeMap<AttemptId, &Known> =
+            session.running.iter().map(|known| (known.attempt.clone(), known)).collect();
+        let mut ended: BTreeMap<AttemptId, &Ended> =
+            session.ended.iter().map(|end| (end.attempt.clone(), end)).collect();
+        let mut attached = Attached::default();
+        let mut decided = Effects::default();
+        for run in self.leased().await? {
+            let RunState::Leased(lease) = &run.state else { continue };
+            let id = executor::attempt_id(&run);
+            if lease.stop.is_some() {
+                decided.stopped.push((run.id, lease.fence));
+            }
+            if let Some(known) = running.remove(&id) {
+                if sabotage!("lost-while-alive") {
+                    self.adopt(&run, None);
+                    self.ended.insert((run.id, run.fence), executor::lost(&run, self.id, None, run.due));
+                    continue;
+                }
+                attached.adopted += 1;
+                self.adopt(&run, Some(Timestamp::from_micros(known.at_us)));
+            } else if let Some(end) = ended.remove(&id) {
+                attached.ended += 1;
+                self.adopt(&run, end.started_us.map(Timestamp::from_micros));
+                self.ended(end);
+            } else if !self.ended.contains_key(&(run.id, lease.fence)) {
+                attached.started += 1;
+                decided.leased.push(run);
+            }
+        }
+        self.carry_out(&decided, &[], executor, &mut Cycled::default());
+        self.adrift = false;
+        attached.unknown_running = running.into_keys().collect();
+        attached.unknown_ended = ended.into_keys().collect();
+        Ok(attached)
+    }
+
+    fn adopt(&mut self, run: &Run, started: Option<Timestamp>) {
+        let Some(job) = self.engine.definitions().job(run.job, run.revision) else { return };
+        if let Some(at) = started {
+            self.engine.note_start(run.id, run.fence, at);
+        }
+        self.running.insert(run.id, Running { run: run.clone(), job, started });
     }
 
     /// One cycle: settle, fire, admit, choose, lease; commit; start.
@@ -150,9 +270,6 @@ impl Node {
     pub async fn cycle_once(&mut self, executor: &mut dyn Executor) -> Result<Cycled, EngineError> {
         if self.adrift {
             self.catch_up(executor).await?;
-        }
-        if sabotage!("lost-while-alive") && self.cycles % 16 == 15 {
-            self.lose_all();
         }
         let result = self.cycle_of(self.batch, Kinds::ALL, executor).await;
         match &result {
@@ -175,6 +292,23 @@ impl Node {
     /// Carries out what a commit of this node decided whose answer was not seen: it was given up as not applied, and
     /// then the store moved on with it. What it leased was never started, and what it stopped was never told.
     async fn catch_up(&mut self, executor: &mut dyn Executor) -> Result<(), EngineError> {
+        let mut decided = Effects::default();
+        for run in self.leased().await? {
+            let RunState::Leased(lease) = &run.state else { continue };
+            if lease.stop.is_some() {
+                decided.stopped.push((run.id, lease.fence));
+            }
+            if self.running.get(&run.id).is_none_or(|known| known.run.fence != run.fence) {
+                decided.leased.push(run);
+            }
+        }
+        self.carry_out(&decided, &[], executor, &mut Cycled::default());
+        self.adrift = false;
+        Ok(())
+    }
+
+    /// The runs that are leased to this node, with their definitions at hand.
+    async fn leased(&mut self) -> Result<Vec<Run>, EngineError> {
         let mut ask = self.ask();
         // Nobody has this number: all leased runs are shown.
         ask.leased_by_others_than = Some(NodeId(0));
@@ -188,19 +322,7 @@ impl Node {
                 Ok(mine)
             })
             .await?;
-        let mut decided = Effects::default();
-        for run in mine {
-            let RunState::Leased(lease) = &run.state else { continue };
-            if lease.stop.is_some() {
-                decided.stopped.push((run.id, lease.fence));
-            }
-            if self.running.get(&run.id).is_none_or(|known| known.run.fence != run.fence) {
-                decided.leased.push(run);
-            }
-        }
-        self.carry_out(&decided, &[], executor, &mut Cycled::default());
-        self.adrift = false;
-        Ok(())
+        Ok(mine)
     }
 
     /// A cycle that takes at most `batch` items of each of `kinds`.
@@ -252,6 +374,7 @@ impl Node {
                 }
             })?;
         self.forget(&settled);
+        executor.recorded(&settled);
         let mut cycled = Cycled { fired, finished: effects.finished.len(), ..Cycled::default() };
         self.carry_out(&effects, &done.taken, executor, &mut cycled);
         cycled.next = self.engine.store().earliest_due().await?;
@@ -274,6 +397,7 @@ impl Node {
             })
             .await?;
         self.forget(&settled);
+        executor.recorded(&settled);
         self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
         Ok(())
     }
@@ -330,77 +454,74 @@ impl Node {
 
     fn start(&mut self, job: &Job, run: &Run, executor: &mut dyn Executor) {
         let now = self.engine.clock().now();
-        let at_once = |spawn_error: Option<String>| Ended {
-            attempt: executor::attempt_id(run),
+        let at_once = |spawn_error: Option<SpawnError>| Ended {
             started_us: spawn_error.is_none().then_some(now.as_micros()),
-            at_us: now.as_micros(),
             code: spawn_error.is_none().then_some(0),
-            signal: None,
-            cpu_ms: None,
-            memory_bytes_max: None,
-            told: None,
             spawn_error,
+            ..Ended::at(executor::attempt_id(run), now.as_micros())
         };
         match &job.action {
-            Action::None => self.ended(&at_once(None)),
+            Action::None => _ = self.ended(&at_once(None)),
             Action::Unsupported(what) => {
-                self.ended(&at_once(Some(format!("this build of Punctual cannot carry out {what}"))));
+                let message = format!("this build of Punctual cannot carry out {what}");
+                self.ended(&at_once(Some(SpawnError::new(NO_EXECUTOR, message))));
             }
-            Action::Run(_) => {
+            Action::Run(_) | Action::Handler(_) => {
                 if let Err(error) = executor.start(job, run) {
-                    self.ended(&at_once(Some(error)));
+                    self.ended(&at_once(Some(SpawnError::new(NOT_IN_RUN, error))));
                 }
             }
         }
     }
 
-    /// Takes a report of the supervisor.
-    pub fn report(&mut self, report: &Report) {
+    /// Takes a report of the supervisor. False if it is of no attempt that is under way here.
+    pub fn report(&mut self, report: &Report) -> bool {
         match report {
             Report::Started { attempt, at_us, .. } => {
-                if let Ok(id) = attempt.run.parse()
-                    && let Some(running) = self.running.get_mut(&id)
-                {
-                    let at = Timestamp::from_micros(*at_us);
-                    running.started = Some(at);
-                    self.engine.note_start(id, running.run.fence, at);
+                let Ok(id) = attempt.run.parse() else { return false };
+                let Some(running) = self.running.get_mut(&id) else { return false };
+                if running.run.fence != Fence(attempt.fence) {
+                    return false;
                 }
+                let at = Timestamp::from_micros(*at_us);
+                running.started = Some(at);
+                self.engine.note_start(id, running.run.fence, at);
+                true
             }
             Report::Ended(ended) => self.ended(ended),
+            Report::Hello { .. }
+            | Report::Attached { .. }
+            | Report::Refused { .. }
+            | Report::Replaced { .. } => false,
         }
     }
 
-    /// Takes the end of an attempt; reports of runs this node does not have are none of its business.
-    pub fn ended(&mut self, ended: &Ended) {
-        let Ok(id) = ended.attempt.run.parse::<RunId>() else { return };
-        let Some(running) = self.running.get(&id) else { return };
+    /// Takes the end of an attempt. False if that is not under way here: its end is recorded already.
+    pub fn ended(&mut self, ended: &Ended) -> bool {
+        let Ok(id) = ended.attempt.run.parse::<RunId>() else { return false };
+        let Some(running) = self.running.get(&id) else { return false };
         if running.run.fence != Fence(ended.attempt.fence) && !sabotage!("any-fence-settles") {
-            return;
+            return false;
         }
         let number = running.run.next_attempt();
         let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), running.job.timeout);
         self.ended.insert((id, running.run.fence), attempt);
+        true
     }
 
-    /// The supervisor is gone and its trees are dead: what was under way is lost.
-    pub fn lose_all(&mut self) {
-        let now = self.engine.clock().now();
-        for (id, running) in &self.running {
-            let key = (*id, running.run.fence);
-            if !self.ended.contains_key(&key) {
-                self.ended.insert(key, executor::lost(&running.run, self.id, running.started, now));
-            }
+    /// Takes the end of a handler's attempt.
+    pub fn handled(&mut self, handled: &Handled) {
+        let Some(running) = self.running.get(&handled.run) else { return };
+        if running.run.fence != handled.fence {
+            return;
         }
+        let attempt = executor::handled(handled, &running.run, self.id, due_of(&running.run), &running.job);
+        self.ended.insert((handled.run, handled.fence), attempt);
     }
 
     /// The longest grace of the attempts under way.
     pub fn grace_max(&self) -> Duration {
         self.running.values().map(|r| r.job.grace).max().unwrap_or_default()
-    }
-
-    /// The runs under way, as text.
-    pub fn running(&self) -> Vec<String> {
-        self.running.keys().map(ToString::to_string).collect()
     }
 
     fn settling(&self) -> usize {

@@ -216,7 +216,7 @@ impl Checker {
         let alive = truth.is_some_and(|truth| truth.alive);
         must(!alive, "I-11", || format!("run {} lives, and is said to be {:?}", old.id, attempt.outcome))?;
         match (attempt.outcome, truth) {
-            (Outcome::Lost, None) => must(lease.owner != self.node || !supervisor.up, "I-8", || {
+            (Outcome::Lost, None) => must(lease.owner != self.node, "I-8", || {
                 format!("run {} is lost though it never started", old.id)
             }),
             (Outcome::Lost, Some(truth)) => must(truth.end.is_none() || truth.unseen, "I-12", || {
@@ -303,7 +303,7 @@ impl Checker {
         must(supervisor.living().count() < slots, "I-16", || format!("run {} has no slot", run.id))?;
         let definition = self.definition(run.job, run.revision);
         let earlier: Vec<_> = supervisor.truth.iter().filter(|(key, _)| key.0 == run.id).collect();
-        let lost = run.attempts.iter().any(|attempt| attempt.outcome == Outcome::Lost);
+        let lost = run.attempts.iter().any(|a| matches!(a.outcome, Outcome::Lost | Outcome::Interrupted));
         let once = definition.on_lost != OnLost::Retry;
         must(!(once && lost), "I-13", || format!("run {} starts again after it was lost", run.id))?;
         let retries = definition.retries.map_or(0, |(max, _)| max);
@@ -351,6 +351,7 @@ pub fn outcome_of(end: &Ended) -> Outcome {
         Ended { told: Some(Told::Timeout), .. } => Outcome::Timeout,
         Ended { told: Some(Told::Stop), .. } => Outcome::Cancelled,
         Ended { code: Some(0), .. } => Outcome::Success,
+        Ended { told: Some(Told::Orphaned), .. } => Outcome::Interrupted,
         _ => Outcome::Failed,
     }
 }

@@ -1,24 +1,56 @@
 //! What daemon and supervisor say to each other: one JSON object a line, over a Unix socket.
+//!
+//! The supervisor greets whoever connects with [`Report::Hello`]. A daemon answers with the epoch it read there; if
+//! that is still the session's, it is told all attempts and is from then on the one whose requests are carried out.
+//! Whoever came before it is told so, after what it had sent has been seen to, and is closed on.
+//!
+//! Daemon and supervisor may be of different builds, for a supervisor lives on while the daemon is upgraded. So fields
+//! that are not known are ignored, new ones have a default, and [`PROTOCOL`] grows when one side would no longer be
+//! understood by the other.
 
+use punctual_core::error::Code;
 use rustix::event::{PollFd, PollFlags};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
+/// The number of what is described here.
+pub const PROTOCOL: u32 = 1;
+
 /// From the daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
+    /// Become the daemon of this session, if its epoch is the one that was read.
+    Attach {
+        /// What the daemon speaks.
+        protocol: u32,
+        /// The epoch of the greeting.
+        epoch_seen: u64,
+        /// Milliseconds that jobs may live without a daemon, suspended time not counted.
+        orphan_timeout_ms: u64,
+    },
     /// Start an attempt.
     Start(Box<Start>),
-    /// End an attempt's tree: TERM, and KILL after its grace.
+    /// End an attempt's tree: TERM, and KILL after its grace. It may come from anybody who may open the socket.
     Stop {
         /// Which.
         attempt: AttemptId,
     },
-    /// End all trees, each within its grace. The supervisor itself ends when the socket closes.
+    /// The ends of these attempts are recorded, durably.
+    Ack {
+        /// Which.
+        attempts: Vec<AttemptId>,
+    },
+    /// End all trees, each within its grace, and then the supervisor itself once the daemon has left.
     Shutdown,
+    /// Kill all trees at once, and then end as after [`Request::Shutdown`]. It may come from anybody, too.
+    Kill,
+    /// The daemon goes in good order: nothing that it leased waits to be started, and the supervisor ends with the
+    /// last of its jobs.
+    Leave,
 }
 
 /// An attempt, by its run and its lease.
@@ -53,11 +85,83 @@ pub struct Start {
     pub timeout_ms: Option<u64>,
     /// Milliseconds between TERM and KILL.
     pub grace_ms: u64,
+    /// Milliseconds without a byte of output until it is told to end; `None`: never.
+    #[serde(default)]
+    pub no_progress_ms: Option<u64>,
+    /// What throttles or kills the tree as a whole.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What each of its processes may have.
+    #[serde(default)]
+    pub rlimits: Rlimits,
+    /// The permissions that are taken from files it makes; `None`: the supervisor's.
+    #[serde(default)]
+    pub umask: Option<u32>,
+    /// What is added to its niceness.
+    #[serde(default)]
+    pub nice: Option<i32>,
+    /// Whether programs that it starts can give it no more rights than it has.
+    #[serde(default)]
+    pub no_new_privileges: bool,
+}
+
+/// What throttles or kills a tree as a whole; `None`: no bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Thousandths of a processor.
+    pub cpu_millis: Option<u64>,
+    /// Bytes of memory, swap included.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
+}
+
+/// What each process of a tree may have; `None`: what the supervisor has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rlimits {
+    /// Descriptors at once.
+    pub open_files: Option<u64>,
+    /// Bytes of a core file.
+    pub core_bytes: Option<u64>,
+    /// Bytes of a file that it writes.
+    pub file_bytes: Option<u64>,
+    /// Bytes of its stack.
+    pub stack_bytes: Option<u64>,
+    /// Seconds of processor time.
+    pub cpu_seconds: Option<u64>,
 }
 
 /// From the supervisor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Report {
+    /// Who this is, to whoever connects.
+    Hello {
+        /// What the supervisor speaks.
+        protocol: u32,
+        /// The node whose session this is.
+        node: String,
+        /// How many daemons have attached to it.
+        epoch: u64,
+    },
+    /// The daemon is attached. Whatever is not named here is not known to the supervisor.
+    Attached {
+        /// The session's new epoch.
+        epoch: u64,
+        /// Under way.
+        running: Vec<Running>,
+        /// Ended, and not acknowledged.
+        ended: Vec<Ended>,
+    },
+    /// Another daemon has attached since the greeting.
+    Refused {
+        /// The session's epoch.
+        epoch: u64,
+    },
+    /// Another daemon has attached, and this one is not listened to any more.
+    Replaced {
+        /// The session's new epoch.
+        epoch: u64,
+    },
     /// Its process exists.
     Started {
         /// Which.
@@ -69,6 +173,17 @@ pub enum Report {
     },
     /// Its tree is gone and its output is written.
     Ended(Ended),
+}
+
+/// An attempt that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Which.
+    pub attempt: AttemptId,
+    /// When its process started, microseconds since the epoch.
+    pub at_us: i64,
+    /// That process.
+    pub pid: i32,
 }
 
 /// How an attempt's process ended.
@@ -91,7 +206,65 @@ pub struct Ended {
     /// Why it was told to end, if it was.
     pub told: Option<Told>,
     /// Why it could not be started, if it could not.
-    pub spawn_error: Option<String>,
+    pub spawn_error: Option<SpawnError>,
+    /// Whether the kernel killed a process of it because its memory was full.
+    #[serde(default)]
+    pub oom: bool,
+    /// What was asked for and could not be had, for people: a limit that nothing enforces here.
+    #[serde(default)]
+    pub remark: Option<String>,
+}
+
+impl Ended {
+    /// An end of which nothing is known but when it was, microseconds since the epoch.
+    pub fn at(attempt: AttemptId, at_us: i64) -> Self {
+        Self {
+            attempt,
+            started_us: None,
+            at_us,
+            code: None,
+            signal: None,
+            cpu_ms: None,
+            memory_bytes_max: None,
+            told: None,
+            spawn_error: None,
+            oom: false,
+            remark: None,
+        }
+    }
+}
+
+/// Why an attempt could not be started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpawnError {
+    /// The page that explains it.
+    pub code: String,
+    /// Object and cause.
+    pub message: String,
+    /// What to do about it, where more can be said than the page does.
+    pub hint: Option<String>,
+}
+
+impl SpawnError {
+    /// An error without hint.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code: code.to_string(), message: message.into(), hint: None }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// `EXE001: no program "sycn" in PATH (/bin); …`
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)?;
+        self.hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
+    }
 }
 
 /// Why an attempt was told to end.
@@ -99,10 +272,14 @@ pub struct Ended {
 pub enum Told {
     /// Its timeout passed.
     Timeout,
+    /// It printed nothing for so long as it may be silent.
+    NoProgress,
     /// The daemon asked for it.
     Stop,
-    /// The daemon is going away.
+    /// The daemon is going away and takes the jobs along.
     Shutdown,
+    /// No daemon came for longer than jobs may live without one.
+    Orphaned,
 }
 
 /// Writes one message.
@@ -156,6 +333,11 @@ impl Link {
         self.open
     }
 
+    /// Whether the kernel has not taken all that was sent.
+    pub fn is_full(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
     /// What to poll, and for what.
     pub fn poll_fd(&self) -> PollFd<'_> {
         let write = if self.outgoing.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
@@ -184,7 +366,8 @@ impl Link {
         }
     }
 
-    /// The messages that have come whole. A line that is none ends the link.
+    /// The messages that have come whole. A line that is none ends the link; what is half there when it ends counts
+    /// for nothing.
     pub fn receive<T: for<'de> Deserialize<'de>>(&mut self) -> Vec<T> {
         let mut piece = [0_u8; 64 * 1024];
         while self.open {

@@ -16,6 +16,7 @@ use punctual_engine::data_dir::DataDir;
 use punctual_engine::executor;
 use punctual_engine::node::{Executor, Node};
 use punctual_engine::shared::Engine;
+use punctual_engine::supervisor::journal::Past;
 use punctual_engine::supervisor::protocol::Ended;
 use punctual_engine::view::Tick;
 use punctual_store::row::NodeRow;
@@ -83,7 +84,7 @@ impl World {
         (self.engine, self.node) = start(&self.store, &self.clock, self.nodes, self.slots);
         self.hands = Hands::default();
         block_on(self.engine.load_all()).expect("loads");
-        block_on(self.node.recover_once(&[], &mut self.hands)).expect("recovers");
+        block_on(self.node.recover_once(&Past::default(), &mut self.hands)).expect("recovers");
         assert_eq!(block_on(self.engine.rearm_all()).expect("rearms"), 0, "no trigger stops");
     }
 
@@ -128,15 +129,9 @@ impl World {
     pub fn note_end(&mut self, run: &Run, code: i32) {
         let now = self.now().as_micros();
         self.node.ended(&Ended {
-            attempt: executor::attempt_id(run),
             started_us: Some(now),
-            at_us: now,
             code: Some(code),
-            signal: None,
-            cpu_ms: None,
-            memory_bytes_max: None,
-            told: None,
-            spawn_error: None,
+            ..Ended::at(executor::attempt_id(run), now)
         });
     }
 

@@ -1,44 +1,44 @@
-//! The modes in which the daemon starts this program again: supervisor, and launcher of a job as another user.
+//! The modes in which the daemon starts this program again: supervisor, and launcher of a job.
 
 use punctual_engine::supervisor::{launch, process};
 use std::fs::OpenOptions;
 use std::os::fd::{AsFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// Hold job processes (started by the daemon)
 #[derive(Debug, clap::Args)]
 pub struct Supervise {
-    /// Where to note what was started
+    /// Where to note what was started and how it ended
     journal: PathBuf,
+    /// The node whose session it is
+    node: String,
+    /// Milliseconds that jobs may live without a daemon
+    orphan_timeout_ms: u64,
 }
 
-/// Become a job as another user (started by the supervisor)
+/// Become a job (started by the supervisor)
 #[derive(Debug, clap::Args)]
 pub struct Launch {
-    #[arg(long)]
-    user: String,
-    #[arg(long)]
-    environment: PathBuf,
-    #[arg(long)]
+    /// What to do
+    orders: PathBuf,
+    /// Where to say what could not be done
     errors: PathBuf,
-    #[arg(long)]
-    directory: Option<String>,
-    #[arg(last = true)]
-    argv: Vec<String>,
 }
 
-/// Runs the supervisor; its socket is standard input.
+/// Runs the supervisor; its listener is standard input, its lock is standard output.
 pub fn supervise(args: Supervise) -> ExitCode {
     close_inherited();
     // It was started through a link of another name.
     let _ = std::fs::write("/proc/self/comm", "punctual");
     let result = outlive_signals().and_then(|()| {
-        let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-        process::run(socket, &args.journal, PathBuf::from("/proc/self/exe"))
+        let listener = UnixListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+        let orphan_timeout = Duration::from_millis(args.orphan_timeout_ms);
+        process::run(listener, &args.journal, args.node, orphan_timeout, PathBuf::from("/proc/self/exe"))
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,7 +59,7 @@ fn close_inherited() {
     }
 }
 
-/// It ends with its daemon, which a service manager may signal together with it: the jobs under way have their grace.
+/// It ends when its jobs have, not when a service manager or a terminal signals it together with the daemon.
 /// The signals are caught, not ignored, for what is ignored would be ignored by the jobs too.
 fn outlive_signals() -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -71,13 +71,10 @@ fn outlive_signals() -> std::io::Result<()> {
 
 /// Becomes the job.
 pub fn become_job(args: Launch) -> ExitCode {
-    let environment = std::fs::read(&args.environment);
+    let orders = std::fs::read(&args.orders);
     let errors = OpenOptions::new().write(true).open(&args.errors);
-    match environment.and_then(|environment| Ok((environment, errors?))) {
-        Ok((environment, errors)) => {
-            let (user, directory, argv) = (args.user, args.directory, args.argv);
-            ExitCode::from(launch::launch(&launch::Launch { user, directory, argv, environment }, errors))
-        }
+    match orders.and_then(|orders| Ok((orders, errors?))) {
+        Ok((orders, errors)) => ExitCode::from(launch::launch(&orders, errors)),
         Err(error) => {
             eprintln!("punctual: the supervisor's files cannot be opened: {error}");
             ExitCode::from(126)
