@@ -427,7 +427,8 @@ fn draw_cron(rng: &mut Rng, now: i64) -> Table {
         (rng.place(CALENDARS.len()), mode)
     });
     // A rule whose every instant falls on days left out is refused as one that never fires.
-    let calendar = calendar.filter(|(c, mode)| !matches!(rule, 8 | 9) && !(*c == 2 && *mode == Mode::Except));
+    let never = |c, mode| matches!(rule, 8 | 9) || (c == 2 && mode == Mode::Except);
+    let calendar = calendar.filter(|(c, mode)| !never(*c, *mode));
     narrowed(rng, Table { calendar, zone, ..plain(Instants::Cron { rule, dst }) }, now)
 }
 

@@ -139,7 +139,7 @@ impl Supervisor {
         let chance =
             mix(self.salt ^ mix(key.0.0 as u64) ^ mix((key.0.0 >> 64) as u64) ^ key.1.0.unsigned_abs());
         self.truth.insert(key, Truth { started: now, alive: true, end: None, unseen: false });
-        if !self.calm && chance % 23 == 0 {
+        if !self.calm && chance.is_multiple_of(23) {
             let error = SpawnError::new(Code("EXE001"), "there is no such program");
             self.end(key, Ended { spawn_error: Some(error), ..Ended::at(attempt(key), now) });
             return;

@@ -84,8 +84,11 @@ pub const ZONES: &[&str] =
 /// The names of the policies for clock changes.
 pub const DSTS: &[&str] = &["debian", "skip", "first", "last", "both"];
 
+/// Whether a day, counted from 1970, belongs.
+pub type Days = fn(i64) -> bool;
+
 /// The calendars: as they are written, and the days that belong.
-pub const CALENDARS: &[(&str, fn(i64) -> bool)] = &[
+pub const CALENDARS: &[(&str, Days)] = &[
     ("{weekdays: mon-fri}", |day| (1..=5).contains(&weekday(day))),
     ("{weekdays: [sun, mon, thu, sat]}", |day| [0, 1, 4, 6].contains(&weekday(day))),
     ("{except: ['2026-03-29', '2026-11-25..2026-11-26', '2026-10-25']}", |day| {

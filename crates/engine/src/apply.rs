@@ -311,11 +311,10 @@ impl<'a> Apply<'a> {
             .cloned()
             .collect();
         for row in gone {
+            for trigger in self.triggers(row.id).iter().filter(|t| t.live) {
+                self.book.dispose(trigger.id, &so_far(&row));
+            }
             for mut trigger in self.triggers(row.id) {
-                if trigger.live {
-                    self.book.dispose(trigger.id, &so_far(&row));
-                    trigger = self.book.triggers[&trigger.id].clone();
-                }
                 trigger.state.next_at = None;
                 trigger.live = false;
                 self.book.put_trigger(trigger);

@@ -356,8 +356,11 @@ fn can_carry_out(job: &Job, name: &str) -> Result<(), EngineError> {
 
 /// Disposes of what fell due until now and takes the job's triggers out of the due set.
 fn pause(book: &mut Book, row: JobRow, triggers: Vec<TriggerRow>, reason: &str) {
+    // What one of them fires may end a run of another, which then goes on: they rest once all are settled.
     for trigger in triggers.iter().filter(|t| t.live) {
         book.dispose(trigger.id, &Input::Tick);
+    }
+    for trigger in triggers.iter().filter(|t| t.live) {
         let mut trigger = book.triggers[&trigger.id].clone();
         if !sabotage!("pause-ignored") {
             trigger.state.next_at = None;
