@@ -264,6 +264,7 @@ impl Daemon {
         for message in self.engine.inbox().take() {
             match message {
                 Message::Wake => {}
+                Message::Unsure => self.node.doubt(),
                 Message::Handled(handled) => self.node.handled(&handled),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
                 Message::Remark(text) => self.hands.observer.remark(&text),
