@@ -9,6 +9,7 @@ pub mod error;
 pub mod guard;
 pub mod id;
 pub mod invariant;
+pub mod sabotage;
 pub mod time;
 pub mod zone;
 
