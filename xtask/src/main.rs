@@ -1,6 +1,7 @@
 //! Chores of the repository. `cargo xtask help` lists them.
 
 mod architecture;
+mod kill;
 mod oracles;
 mod tidy;
 
@@ -11,6 +12,10 @@ const HELP: &str = "\
 cargo xtask tidy             the style test: sizes, names, error pages, links, architecture
 cargo xtask tidy --ratchet   the same, and lowers the limits in xtask/ratchet.txt to what is there now
 cargo xtask oracles [COUNT [SEED]]   `punctual next` against croniter, cronsim and croner
+cargo xtask kill [--rounds N] [--seed S] [--worlds N] [--report FILE] [--debug]
+                                      kills the real binary at random instants; the checker judges what is left
+cargo xtask kill --failpoints [--stop SECONDS] [--only NAME] [--worlds N] [--report FILE] [--debug]
+                                      the same at every named point: abort, error, stop
 cargo xtask bench-time                the next firing, in nanoseconds, beside croner and cron";
 
 fn main() -> ExitCode {
@@ -19,6 +24,7 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         ["tidy"] => tidy::run(&root(), tidy::Ratchet::Keep),
         ["tidy", "--ratchet"] => tidy::run(&root(), tidy::Ratchet::Lower),
+        ["kill", options @ ..] => kill::run(&root(), options),
         ["bench-time"] => oracles::bench(&root()),
         ["oracles"] => oracles::run(&root(), "3000", "1"),
         ["oracles", count] => oracles::run(&root(), count, "1"),
