@@ -71,6 +71,9 @@ pub struct Apply {
     pub jobs: Vec<Job>,
 }
 
+/// The kind of the fault that ends a history in peace.
+pub const END: &str = "End";
+
 /// Something that was done to processes of Punctual.
 #[derive(Clone, Debug)]
 pub struct Fault {

@@ -282,7 +282,10 @@ fn on_outcome(h: &mut History, fits: impl Fn(&Attempt) -> bool, outcome: &str, c
         run.attempts.len() == 1 && run.attempts[0].started_us.is_some() && fits(&run.attempts[0])
     };
     for run in runs.filter(ran) {
-        if h.lines.iter().any(|line| line.run == run.id) {
+        let mut lines = h.lines.iter().filter(|line| line.run == run.id).peekable();
+        // What was lost may have ended well all the same; then to say so is no lie.
+        let is_true = |line: &Line| outcome == "success" && line.kind == "end:0";
+        if lines.peek().is_some() && !lines.any(is_true) {
             let attempt = &mut run.attempts[0];
             (attempt.outcome, attempt.exit_code) = (Some(outcome.into()), code);
             run.verdict = Some(outcome.into());

@@ -1,7 +1,7 @@
 //! What there was to see. A history that shows too little proves nothing, and is refused.
 
 use crate::definitions::Rule;
-use crate::history::History;
+use crate::history::{END, History};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -31,7 +31,7 @@ impl Sum {
     pub fn of(history: &History) -> Self {
         let mut sum = Self { runs: history.runs.len(), lines: history.lines.len(), ..Self::default() };
         let spans = spans(history);
-        for fault in &history.faults {
+        for fault in history.faults.iter().filter(|fault| fault.kind != END) {
             let under_way =
                 spans.iter().filter(|(from, to)| *from < fault.from_us && fault.from_us < *to).count();
             *sum.faults.entry(fault.kind.clone()).or_default() += 1;

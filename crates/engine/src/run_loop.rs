@@ -15,6 +15,7 @@ use crate::shared::{DaemonFacts, Engine};
 use crate::supervisor::protocol::{AttemptId, Report, Request, Start};
 use crate::supervisor::{Supervisor, journal};
 use crate::timer::Timer;
+use punctual_core::failpoint;
 use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job, Process};
 use punctual_core::run::{Run, RunState, Verdict};
@@ -120,11 +121,13 @@ impl Daemon {
         block_on(engine.store().register_node(row)).map_err(|e| e.to_string())?;
         // What waits for a run that is lost must be known to wait.
         block_on(engine.load_all()).map_err(|e| e.to_string())?;
+        failpoint::reach("recover.before").map_err(|e| e.to_string())?;
         for run in block_on(node.recover_once(&starts, &mut hands)).map_err(|e| e.to_string())? {
             hands
                 .observer
                 .remark(&format!("run {} was under way when the last daemon ended; it is lost", run.id));
         }
+        failpoint::reach("recover.after").map_err(|e| e.to_string())?;
         let rearmed = block_on(engine.rearm_all()).map_err(|e| e.to_string())?;
         if rearmed > 0 {
             hands.observer.remark(&format!("{rearmed} triggers had stopped, and fire again"));
@@ -210,7 +213,10 @@ impl Daemon {
             match message {
                 Message::Wake => {}
                 Message::Report(Some(report)) if self.hands.notice_ended(&report) => {}
-                Message::Report(Some(report)) => self.node.report(&report),
+                Message::Report(Some(report)) => {
+                    failpoint::pass("report.received");
+                    self.node.report(&report);
+                }
                 Message::Handled(handled) => self.node.handled(&handled),
                 Message::Report(None) => self.hands.supervisor_gone(),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
@@ -245,6 +251,7 @@ impl Daemon {
     }
 
     fn shut_down(mut self) -> Result<(), String> {
+        failpoint::reach("shutdown.begin").map_err(|e| e.to_string())?;
         let limit = Monotonic::now().after(self.node.grace_max() + SHUTDOWN);
         if let Some(supervisor) = &self.hands.supervisor {
             supervisor.send(Request::Shutdown);
@@ -278,6 +285,7 @@ impl Daemon {
         {
             self.hands.observer.remark(&error);
         }
+        failpoint::reach("shutdown.settled").map_err(|e| e.to_string())?;
         self.engine.store().close();
         Ok(())
     }
@@ -379,7 +387,10 @@ impl Executor for Hands {
         match &job.action {
             Action::Run(process) => {
                 let log = self.engine.data().log(run.id, run.next_attempt());
-                self.request(executor::start(job, process, run, log, &self.account)?)
+                failpoint::reach("start.before-request").map_err(|e| e.to_string())?;
+                self.request(executor::start(job, process, run, log, &self.account)?)?;
+                failpoint::pass("start.after-request");
+                Ok(())
             }
             Action::Handler(name) => {
                 let log = self.engine.data().log(run.id, run.next_attempt());

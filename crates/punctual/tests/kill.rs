@@ -8,6 +8,8 @@
 mod blow;
 #[path = "kill/load.rs"]
 mod load;
+#[path = "kill/point.rs"]
+mod point;
 #[path = "kill/story.rs"]
 mod story;
 mod support;
@@ -16,6 +18,7 @@ use blow::{BLOWS, Blow};
 use punctual_checker::sum::Sum;
 use punctual_engine::clock::Clock;
 use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -54,7 +57,7 @@ fn nothing_is_lost_or_doubled_whatever_is_killed() {
                     if left == 0 {
                         break;
                     }
-                    let outcome = campaign(world, left.min(ROUNDS_A_WORLD), seed);
+                    let outcome = contained(|| campaign(world, left.min(ROUNDS_A_WORLD), seed));
                     let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     total.add(world, outcome);
                 }
@@ -67,6 +70,43 @@ fn nothing_is_lost_or_doubled_whatever_is_killed() {
         "{rounds} rounds with seed {seed} in {worlds} data directories, {at_once} at once, {minutes} min"
     );
     total.end(&head);
+}
+
+/// Of the cases every so many are tried in a test run.
+const CASES_STEP: usize = 9;
+
+// proves I-1, I-3, I-8, I-9, I-11, I-13 and I-19
+#[test]
+fn what_fails_at_a_named_point_is_made_good() {
+    let seed = number("PUNCTUAL_KILL_SEED").unwrap_or_else(|| now_us().unsigned_abs() % 1_000_000);
+    let at_once = number("PUNCTUAL_KILL_WORLDS").unwrap_or(3).max(1);
+    let stop = Duration::from_secs(number("PUNCTUAL_KILL_STOP_SECONDS").unwrap_or(2));
+    let step = if number("PUNCTUAL_KILL_ALL").is_some() { 1 } else { CASES_STEP };
+    let only = std::env::var("PUNCTUAL_KILL_ONLY").unwrap_or_default();
+    let mut cases: Vec<(usize, point::Case)> = point::cases().into_iter().enumerate().collect();
+    cases.retain(|(place, case)| match only.is_empty() {
+        true => (place + usize::try_from(seed).unwrap_or(0)).is_multiple_of(step),
+        false => format!("{}={}", case.point, case.action).starts_with(&only),
+    });
+    eprintln!("PUNCTUAL_KILL_SEED={seed}, {} cases", cases.len());
+    let (next, total) = (AtomicU64::new(0), Mutex::new(Total::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| {
+                while let Ok(at) = usize::try_from(next.fetch_add(1, Ordering::Relaxed))
+                    && let Some((place, case)) = cases.get(at)
+                {
+                    let place = *place as u64;
+                    let outcome = contained(|| case.run(place, seed, stop));
+                    let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    total.add(place, outcome);
+                }
+            });
+        }
+    });
+    let total = total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let stop_s = stop.as_secs();
+    total.end(&format!("{} named points and actions with seed {seed}, stops of {stop_s} s", cases.len()));
 }
 
 /// One data directory: so many blows, then the checker.
@@ -89,16 +129,38 @@ fn campaign(number: u64, rounds: u64, seed: u64) -> Outcome {
         blow.strike(&mut world, &mut story, &mut random);
     }
     // Most rounds kill something, and at every instant several jobs are under way.
-    let folder = story.end(&mut world, rounds, 10 * rounds, &["run", "skipped"]);
+    finish(&format!("world {number}"), world, story, rounds, 10 * rounds, &["run", "skipped"])
+}
+
+/// A world that panics says so, and the others go on.
+fn contained(world: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(world)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let violations = vec![format!("L-3 it came to no end: {text}")];
+        Outcome { sum: Sum::default(), violations, sabotages: 0 }
+    })
+}
+
+/// The end of a world: its files are judged, and kept if anything is wrong with them.
+fn finish(
+    name: &str,
+    mut world: World,
+    story: Story,
+    hits_min: u64,
+    runs_min: u64,
+    dispositions: &[&str],
+) -> Outcome {
+    let folder = story.end(&mut world, hits_min, runs_min, dispositions);
     let (report, sabotages, unnoticed) = judge(&folder);
     let mut violations = report.violations;
     violations.extend(
-        unnoticed.iter().map(|name| format!("V-9 the sabotage {name} of this history is not noticed")),
+        unnoticed.iter().map(|broken| format!("V-9 the sabotage {broken} of this history is not noticed")),
     );
     if violations.is_empty() {
         _ = std::fs::remove_dir_all(world.path(""));
     } else {
-        eprintln!("world {number}: {} violations; see {}", violations.len(), folder.display());
+        eprintln!("{name}: {} violations; see {}", violations.len(), folder.display());
     }
     Outcome { sum: report.sum, violations, sabotages }
 }

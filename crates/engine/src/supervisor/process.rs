@@ -11,6 +11,7 @@ use super::journal::Journal;
 use super::protocol::{self, AttemptId, Ended, Link, Report, Request, Told};
 use super::tree;
 use crate::clock::{Clock, Monotonic};
+use punctual_core::failpoint;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, set_child_subreaper, waitpid};
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,6 +70,7 @@ impl Supervisor {
                 child.on_output();
             }
             if exit {
+                failpoint::pass("supervisor.at-exit");
                 child.on_exit(&self.clock);
             }
         }
@@ -154,9 +156,12 @@ impl Supervisor {
         if self.ending.is_some() || self.children.contains_key(&attempt) {
             return;
         }
+        failpoint::pass("supervisor.before-spawn");
         match Child::spawn(start, &self.launcher, &self.clock) {
             Ok(child) => {
+                failpoint::pass("supervisor.after-spawn");
                 self.journal.started(&attempt, child.pid(), child.started_us());
+                failpoint::pass("supervisor.after-journal");
                 let at_us = child.started_us();
                 self.report(&Report::Started { attempt: attempt.clone(), at_us, pid: child.pid() });
                 self.children.insert(attempt, child);
@@ -175,7 +180,9 @@ impl Supervisor {
         let ended: Vec<Ended> = done.filter_map(Child::finished).collect();
         for ended in ended {
             self.children.remove(&ended.attempt);
+            failpoint::pass("supervisor.before-end-journal");
             self.journal.ended(&ended.attempt);
+            failpoint::pass("supervisor.after-end-journal");
             self.report(&Report::Ended(ended));
         }
     }

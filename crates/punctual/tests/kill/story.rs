@@ -5,7 +5,7 @@ use crate::now_us;
 use crate::support::{World, until};
 use punctual_checker::Report;
 use punctual_checker::definitions::instant;
-use punctual_checker::history::History;
+use punctual_checker::history::{END, History};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -40,6 +40,11 @@ impl Story {
     pub fn fault(&mut self, kind: &str, kill: bool, may_lose: bool, done: impl FnOnce()) {
         let from_us = now_us();
         done();
+        self.fault_since(from_us, kind, kill, may_lose);
+    }
+
+    /// Something was done since then, and all answers again.
+    pub fn fault_since(&mut self, from_us: i64, kind: &str, kill: bool, may_lose: bool) {
         let fault =
             json!({"kind": kind, "fromUs": from_us, "toUs": now_us(), "kill": kill, "mayLose": may_lose});
         self.faults.push(fault);
@@ -79,7 +84,12 @@ impl Story {
 
     /// Changes a definition, and waits until it is in force.
     pub fn edit(&mut self, world: &World) {
-        let (invoke_us, document) = self.edit_unseen(world);
+        let edit = self.edit_unseen(world);
+        self.edited(world, edit);
+    }
+
+    /// Waits until a changed definition is in force.
+    pub fn edited(&mut self, world: &World, (invoke_us, document): (i64, Value)) {
         let every = load::EDITED[self.edits % load::EDITED.len()];
         until("the changed definition to be in force", || {
             let show = world.json(&["jobs"]);
@@ -92,7 +102,7 @@ impl Story {
     }
 
     /// Changes a definition and waits for nothing. When, and what it says.
-    fn edit_unseen(&mut self, world: &World) -> (i64, Value) {
+    pub fn edit_unseen(&mut self, world: &World) -> (i64, Value) {
         self.edits += 1;
         let document = load::document(world, self.edits);
         let invoke_us = now_us();
@@ -118,7 +128,9 @@ impl Story {
                 .all(|t| t["cursor"].as_str().and_then(instant).expect("an instant") >= settled_us)
                 .then_some(())
         });
+        let end_us = now_us();
         assert!(world.stop().success(), "the daemon ends well when it is told to");
+        self.fault_since(end_us, END, false, true);
         let begin = self.applies[0]["invokeUs"].as_i64().expect("it was put there");
         let (from, to) = (time(begin), time(settled_us));
         let ticks = load::scheduled()

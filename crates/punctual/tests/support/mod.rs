@@ -46,6 +46,11 @@ impl World {
     /// Starts the daemon with further arguments and environment variables, and waits until it answers.
     pub fn start_with(&mut self, arguments: &[&str], environment: &[(&str, &str)]) {
         self.launch(arguments, environment);
+        self.answer();
+    }
+
+    /// Waits until the daemon answers.
+    pub fn answer(&mut self) {
         let socket = self.path("data/punctual.sock");
         until("the daemon to answer", || {
             let daemon = self.daemon.as_mut().expect("it was just started");
@@ -85,6 +90,17 @@ impl World {
                 words.get(1) == Some(&&b"__supervise"[..]) && words.get(2) == Some(&journal.as_bytes())
             })
             .collect()
+    }
+
+    /// Whether there is no daemon, or it has ended by itself; then there is none any more.
+    #[allow(dead_code, reason = "each test takes what it needs")]
+    pub fn has_ended(&mut self) -> bool {
+        let ended =
+            self.daemon.as_mut().is_none_or(|daemon| daemon.try_wait().expect("it is a child").is_some());
+        if ended {
+            self.daemon = None;
+        }
+        ended
     }
 
     /// Waits for the end of a daemon that was told or made to end.
@@ -139,6 +155,9 @@ impl Drop for World {
         if let Some(mut daemon) = self.daemon.take() {
             let _ = daemon.kill();
             let _ = daemon.wait();
+            // A test that failed leaves nothing behind.
+            self.supervisors().into_iter().for_each(|pid| signal(pid, Signal::KILL));
+            self.alive().into_iter().for_each(|(pid, _)| signal(pid, Signal::KILL));
         }
     }
 }
