@@ -220,10 +220,14 @@ fn on_line(h: &mut History, kind: &str, change: impl Fn(&mut History, usize)) ->
     true
 }
 
+/// A start that says nothing of its run, of a process that ended well.
 fn unlabelled(h: &mut History, change: impl Fn(&mut History, usize)) -> bool {
-    let Some(at) = h.lines.iter().position(|line| line.kind == "start" && line.run.is_empty()) else {
-        return false;
+    let ended = |start: &Line| {
+        let same = |line: &&Line| line.pid == start.pid && line.job == start.job && line.at_us > start.at_us;
+        h.lines.iter().find(|line| same(line) && line.kind != "tick").is_some_and(|line| line.kind == "end:0")
     };
+    let bare = |line: &Line| line.kind == "start" && line.run.is_empty() && ended(line);
+    let Some(at) = h.lines.iter().position(bare) else { return false };
     change(h, at);
     true
 }

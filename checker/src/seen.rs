@@ -2,7 +2,7 @@
 
 use crate::accounts::LEARNT_US;
 use crate::attempts::is_lost;
-use crate::history::{Attempt, History, Line, Run};
+use crate::history::{Attempt, Fault, History, Line, Run};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Witness and record read one clock; instants may have been cut off.
@@ -161,9 +161,15 @@ fn loss(
     }
 }
 
-/// Whether it was killed before it can be expected to have said anything.
+/// Whether it was killed before it can be expected to have said anything. When it is found to be lost is no measure of
+/// how long it lived: that is when its holder was struck.
 pub fn cut_short(history: &History, attempt: &Attempt) -> bool {
-    let killed = matches!(attempt.outcome.as_deref(), Some("lost" | "interrupted" | "cancelled" | "timeout"));
-    let lived = attempt.finished_us.zip(attempt.started_us).map(|(end, start)| end - start);
-    killed && lived.is_some_and(|lived| lived < history.settings.first_word_us)
+    let word = history.settings.first_word_us;
+    let Some((start, end)) = attempt.started_us.zip(attempt.finished_us) else { return false };
+    let struck = |f: &Fault| f.may_lose && f.from_us < start + word && start <= f.to_us;
+    match attempt.outcome.as_deref() {
+        Some("lost" | "interrupted") => end - start < word || history.faults.iter().any(struck),
+        Some("cancelled" | "timeout") => end - start < word,
+        _ => false,
+    }
 }

@@ -174,7 +174,7 @@ impl Made {
             nominal_us: if bare { 0 } else { run.nominal_us },
             key: told(&run.id),
             fence: if bare { 0 } else { i64::try_from(number).expect("small") },
-            pid: 1,
+            pid: u32::try_from(start / 1000 % 1_000_000).expect("in range"),
             at_us,
         };
         self.lines.push(line("start".into(), start));

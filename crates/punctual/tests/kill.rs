@@ -19,8 +19,8 @@ use punctual_checker::sum::Sum;
 use punctual_engine::clock::Clock;
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use story::{Story, judge};
 use support::World;
@@ -46,30 +46,9 @@ fn nothing_is_lost_or_doubled_whatever_is_killed() {
     let at_once = number("PUNCTUAL_KILL_WORLDS").unwrap_or(1).max(1);
     eprintln!("PUNCTUAL_KILL_SEED={seed} PUNCTUAL_KILL_ROUNDS={rounds}");
     let worlds = rounds.div_ceil(ROUNDS_A_WORLD).max(1);
-    let (next, total) = (AtomicU64::new(0), Mutex::new(Total::default()));
-    let began_us = now_us();
-    std::thread::scope(|scope| {
-        for _ in 0..at_once.min(worlds) {
-            scope.spawn(|| {
-                loop {
-                    let world = next.fetch_add(1, Ordering::Relaxed);
-                    let left = rounds.saturating_sub(world * ROUNDS_A_WORLD);
-                    if left == 0 {
-                        break;
-                    }
-                    let outcome = contained(|| campaign(world, left.min(ROUNDS_A_WORLD), seed));
-                    let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    total.add(world, outcome);
-                }
-            });
-        }
-    });
-    let total = total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let minutes = (now_us() - began_us) / 60_000_000;
-    let head = format!(
-        "{rounds} rounds with seed {seed} in {worlds} data directories, {at_once} at once, {minutes} min"
-    );
-    total.end(&head);
+    let head = format!("{rounds} rounds with seed {seed}, {at_once} data directories at once");
+    let left = |world: u64| rounds.saturating_sub(world * ROUNDS_A_WORLD).min(ROUNDS_A_WORLD);
+    each(worlds, at_once, head, |world| campaign(world, left(world), seed));
 }
 
 /// Of the cases every so many are tried in a test run.
@@ -89,24 +68,32 @@ fn what_fails_at_a_named_point_is_made_good() {
         false => format!("{}={}", case.point, case.action).starts_with(&only),
     });
     eprintln!("PUNCTUAL_KILL_SEED={seed}, {} cases", cases.len());
-    let (next, total) = (AtomicU64::new(0), Mutex::new(Total::default()));
+    let stop_s = stop.as_secs();
+    let head = format!("{} named points and actions with seed {seed}, stops of {stop_s} s", cases.len());
+    each(cases.len() as u64, at_once, head, |at| {
+        let (place, case) = cases[usize::try_from(at).expect("it counts the cases")];
+        case.run(place as u64, seed, stop)
+    });
+}
+
+/// Each world in its own data directory, so many at once; then it is summed up.
+fn each(worlds: u64, at_once: u64, head: String, run: impl Fn(u64) -> Outcome + Sync) {
+    let (next, total) = (AtomicU64::new(0), Mutex::new(Total::new(head)));
     std::thread::scope(|scope| {
-        for _ in 0..at_once {
+        for _ in 0..at_once.min(worlds) {
             scope.spawn(|| {
-                while let Ok(at) = usize::try_from(next.fetch_add(1, Ordering::Relaxed))
-                    && let Some((place, case)) = cases.get(at)
-                {
-                    let place = *place as u64;
-                    let outcome = contained(|| case.run(place, seed, stop));
-                    let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    total.add(place, outcome);
+                loop {
+                    let world = next.fetch_add(1, Ordering::Relaxed);
+                    if world >= worlds {
+                        break;
+                    }
+                    let outcome = contained(|| run(world));
+                    total.lock().unwrap_or_else(PoisonError::into_inner).add(world, outcome);
                 }
             });
         }
     });
-    let total = total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let stop_s = stop.as_secs();
-    total.end(&format!("{} named points and actions with seed {seed}, stops of {stop_s} s", cases.len()));
+    total.into_inner().unwrap_or_else(PoisonError::into_inner).end();
 }
 
 /// One data directory: so many blows, then the checker.
@@ -168,6 +155,9 @@ fn finish(
 /// Over all worlds.
 #[derive(Default)]
 struct Total {
+    /// What was asked for.
+    head: String,
+    began_us: i64,
     worlds: u64,
     sum: Sum,
     sabotages: usize,
@@ -175,34 +165,41 @@ struct Total {
 }
 
 impl Total {
+    fn new(head: String) -> Self {
+        Self { head, began_us: now_us(), ..Self::default() }
+    }
+
+    /// Takes in a world, and reports, so that what is broken off has said what it saw.
     fn add(&mut self, world: u64, outcome: Outcome) {
         self.worlds += 1;
         self.sum.add(&outcome.sum);
         self.sabotages += outcome.sabotages;
         self.violations.extend(outcome.violations.iter().map(|text| format!("{text} (world {world})")));
         let faults: usize = self.sum.faults.values().sum();
+        let (kills, middle) = (self.sum.kills, self.sum.kills_in_the_middle);
+        let (worlds, violations) = (self.worlds, self.violations.len());
         eprintln!(
-            "{} worlds: {faults} rounds, {} kills, {} of them in the middle of attempts, {} violations",
-            self.worlds,
-            self.sum.kills,
-            self.sum.kills_in_the_middle,
-            self.violations.len()
+            "{worlds} worlds: {faults} faults, {kills} kills, {middle} of them in the middle of attempts, {violations} violations"
         );
+        if let Ok(file) = std::env::var("PUNCTUAL_KILL_REPORT") {
+            std::fs::write(&file, self.report()).expect("the report can be written");
+        }
     }
 
-    /// Reports, and fails if anything is wrong.
-    fn end(self, head: &str) {
-        let Self { sum, sabotages, violations, .. } = self;
-        let mut text = format!(
-            "{head}\n{sum}\nsabotages {sabotages} of these histories tried, each noticed unless listed\n"
-        );
+    fn report(&self) -> String {
+        let Self { head, worlds, sum, sabotages, violations, .. } = self;
+        let minutes = (now_us() - self.began_us) / 6_000_000;
+        let (minutes, tenths) = (minutes / 10, minutes % 10);
+        let mut text = format!("{head}\n{worlds} data directories in {minutes}.{tenths} min\n{sum}\n");
+        _ = writeln!(text, "sabotages {sabotages} of these histories tried, each noticed unless listed");
         _ = writeln!(text, "{} violations", violations.len());
-        text += &punctual_checker::shown(&violations);
-        eprintln!("{text}");
-        if let Ok(file) = std::env::var("PUNCTUAL_KILL_REPORT") {
-            std::fs::write(&file, &text).expect("the report can be written");
-        }
-        assert!(violations.is_empty(), "{} violations", violations.len());
+        text + &punctual_checker::shown(violations)
+    }
+
+    /// Fails if anything is wrong.
+    fn end(self) {
+        eprintln!("{}", self.report());
+        assert!(self.violations.is_empty(), "{} violations", self.violations.len());
     }
 }
 
