@@ -128,7 +128,7 @@ fn recorded(history: &History, run: &Run, attempt: &Attempt, lines: &[&Line], vi
     }
 }
 
-/// I-12: what was lost was lost by something that can do that, and not long after it had ended in peace.
+/// I-12: what was lost was under way when something was done that can lose it, and had not ended in peace before.
 fn loss(
     history: &History,
     run: &Run,
@@ -137,27 +137,16 @@ fn loss(
     end: Option<&Line>,
     violations: &mut Vec<String>,
 ) {
+    let (id, number) = (&run.id, attempt.number);
     let finished = attempt.finished_us.unwrap_or(i64::MAX);
-    if !history
-        .faults
-        .iter()
-        .any(|f| f.may_lose && f.from_us <= finished && first.at_us <= f.to_us + history.settings.slack_us)
-    {
-        violations.push(format!(
-            "I-12 attempt {} of run {} is lost without need: {attempt:?}",
-            attempt.number, run.id
-        ));
+    let mut losing = history.faults.iter().filter(|fault| fault.may_lose);
+    if !losing.clone().any(|f| f.from_us <= finished && first.at_us <= f.to_us + LEARNT_US) {
+        violations.push(format!("I-12 attempt {number} of run {id} is lost without need: {attempt:?}"));
     }
     if let Some(end) = end
-        && !history
-            .faults
-            .iter()
-            .any(|f| f.from_us <= end.at_us + LEARNT_US && end.at_us <= f.to_us + LEARNT_US)
+        && !losing.any(|f| f.from_us <= end.at_us + LEARNT_US && end.at_us <= f.to_us + LEARNT_US)
     {
-        violations.push(format!(
-            "I-12 attempt {} of run {} had ended when it was lost: {end:?}",
-            attempt.number, run.id
-        ));
+        violations.push(format!("I-12 attempt {number} of run {id} had ended when it was lost: {end:?}"));
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Sum {
     pub kills_in_the_middle: usize,
     /// Attempts under way at faults.
     pub hits: usize,
+    /// Of those, at a kill, that went on to their own end, which is recorded.
+    pub outlived: usize,
     /// Attempts by outcome.
     pub attempts: BTreeMap<String, usize>,
     /// Nominal times by disposition.
@@ -32,12 +34,12 @@ impl Sum {
         let mut sum = Self { runs: history.runs.len(), lines: history.lines.len(), ..Self::default() };
         let spans = spans(history);
         for fault in history.faults.iter().filter(|fault| fault.kind != END) {
-            let under_way =
-                spans.iter().filter(|(from, to)| *from < fault.from_us && fault.from_us < *to).count();
+            let under_way = || spans.iter().filter(|s| s.from_us < fault.from_us && fault.from_us < s.to_us);
             *sum.faults.entry(fault.kind.clone()).or_default() += 1;
-            sum.hits += under_way;
+            sum.hits += under_way().count();
             sum.kills += usize::from(fault.kill);
-            sum.kills_in_the_middle += usize::from(fault.kill && under_way > 0);
+            sum.kills_in_the_middle += usize::from(fault.kill && under_way().count() > 0);
+            sum.outlived += under_way().filter(|s| fault.kill && s.ended).count();
         }
         for attempt in history.runs.iter().flat_map(|run| &run.attempts) {
             *sum.attempts.entry(attempt.outcome.clone().unwrap_or_else(|| "none".into())).or_default() += 1;
@@ -55,6 +57,7 @@ impl Sum {
         self.kills += other.kills;
         self.kills_in_the_middle += other.kills_in_the_middle;
         self.hits += other.hits;
+        self.outlived += other.outlived;
         let maps = [
             (&mut self.faults, &other.faults),
             (&mut self.attempts, &other.attempts),
@@ -66,14 +69,24 @@ impl Sum {
     }
 }
 
-/// From when to when each attempt was under way, by the witness, and by the record where its end was not seen.
-fn spans(history: &History) -> Vec<(i64, i64)> {
+/// When an attempt was under way.
+struct Span {
+    from_us: i64,
+    to_us: i64,
+    /// By itself, and its end is recorded.
+    ended: bool,
+}
+
+/// Each attempt's, by the witness, and by the record where its end was not seen.
+fn spans(history: &History) -> Vec<Span> {
     let seen = history.by_attempt();
     let attempts = history.runs.iter().flat_map(|run| run.attempts.iter().map(|a| (run.id.as_str(), a)));
     let span = |(run, attempt): (&str, &crate::history::Attempt)| {
         let lines = seen.get(&(run, attempt.number))?;
         let end = lines.iter().find(|line| line.kind.starts_with("end:")).map(|line| line.at_us);
-        Some((lines[0].at_us, end.or(attempt.finished_us).unwrap_or(i64::MAX)))
+        let to_us = end.or(attempt.finished_us).unwrap_or(i64::MAX);
+        let ended = matches!(attempt.outcome.as_deref(), Some("success" | "failed"));
+        Some(Span { from_us: lines[0].at_us, to_us, ended })
     };
     attempts.filter_map(span).collect()
 }
@@ -113,7 +126,11 @@ impl fmt::Display for Sum {
             "kills     {}, of them {} in the middle of attempts",
             self.kills, self.kills_in_the_middle
         )?;
-        writeln!(f, "hit       {} attempts were under way at a fault", self.hits)?;
+        let (hits, outlived) = (self.hits, self.outlived);
+        writeln!(
+            f,
+            "hit       {hits} attempts were under way at a fault; {outlived} outlived a kill and ended as recorded"
+        )?;
         writeln!(f, "runs      {}, and {} lines of the witness", self.runs, self.lines)?;
         writeln!(f, "attempts  {}", list(&self.attempts))?;
         write!(f, "times     {}", list(&self.ticks))
