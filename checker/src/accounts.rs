@@ -2,7 +2,7 @@
 //! I-5).
 
 use crate::definitions::{CatchUp, Job, Overlap, Rule};
-use crate::history::{Apply, History, Run, Tick};
+use crate::history::{Apply, Fault, History, Run, Tick};
 use crate::oracle::{self, Times};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,11 +121,14 @@ fn disposition(history: &History, job: &Job, tick: &Tick) -> Option<String> {
     (!justified).then(|| format!("I-5 {name} at {at} is {what} for {reason:?} without need"))
 }
 
-/// Whether an earlier run may have been unfinished when the tick was decided.
+/// Whether an earlier run may have been unfinished, as far as the daemon knew, when the tick was decided.
 fn unfinished_at(history: &History, job: &Job, at: i64) -> bool {
     let slack = if history.faulty(at, at, |_| true) { history.settings.slack_us } else { LEARNT_US };
+    // While one of its processes stands still, the daemon learns of no end.
+    let stood = |f: &&Fault| !f.kill && f.from_us <= at && at <= f.to_us + history.settings.slack_us;
+    let since = history.faults.iter().filter(stood).map(|f| f.from_us).fold(at, i64::min);
     let end = |run: &Run| run.attempts.last().and_then(|attempt| attempt.finished_us);
-    let open = |run: &Run| run.state != "finished" || end(run).is_none_or(|end| end + slack >= at);
+    let open = |run: &Run| run.state != "finished" || end(run).is_none_or(|end| end + slack >= since);
     history.runs.iter().any(|run| run.job == job.name && run.nominal_us < at && open(run))
 }
 

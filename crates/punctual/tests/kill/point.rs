@@ -59,8 +59,8 @@ impl Case {
             let armed = [SEGMENT_ROWS, ("PUNCTUAL_FAILPOINT", &order), ("PUNCTUAL_FAILPOINT_MARK", &mark)];
             world.launch(&[], &armed);
         });
-        let edit = self.provoke(&mut world, &mut story);
-        let (pid, at_us) = until(&format!("{order} to be met"), || met(&world));
+        let (edit, told_us) = self.provoke(&mut world, &mut story);
+        let (pid, met_us) = until(&format!("{order} to be met"), || met(&world));
         if self.action == "stop" {
             until("the process to stand still", || stands_still(pid).then_some(()));
             std::thread::sleep(stop);
@@ -68,7 +68,7 @@ impl Case {
         }
         self.come_back(&mut world);
         let kind = format!("{}={}", self.point, self.action);
-        story.fault_since(at_us, &kind, self.action == "abort", self.may_lose());
+        story.fault_since(met_us.min(told_us), &kind, self.action == "abort", self.may_lose());
         if let Some(edit) = edit {
             story.edited(&world, edit);
         }
@@ -77,18 +77,20 @@ impl Case {
         finish(&order, world, story, 1, 15, &["run"])
     }
 
-    /// What only happens when it is asked for.
-    fn provoke(self, world: &mut World, story: &mut Story) -> Option<(i64, serde_json::Value)> {
+    /// What only happens when it is asked for: an edit, or the instant at which the daemon is told to end.
+    fn provoke(self, world: &mut World, story: &mut Story) -> (Option<(i64, serde_json::Value)>, i64) {
         if self.point.starts_with("apply") {
             world.answer();
-            return Some(story.edit_unseen(world));
+            return (Some(story.edit_unseen(world)), i64::MAX);
         }
         if self.point.starts_with("shutdown") || self.point == "store.close" {
             world.answer();
             std::thread::sleep(Duration::from_millis(1500));
+            let told_us = now_us();
             signal(world.daemon(), Signal::TERM);
+            return (None, told_us);
         }
-        None
+        (None, i64::MAX)
     }
 
     /// Waits until a daemon serves that has come through it, started again if it had to end.
