@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 pub const BUILT_IN: bool = cfg!(any(debug_assertions, feature = "failpoints"));
 
 /// All of them. In the order of a run's life, then of the store's and the daemon's.
-pub const POINTS: [&str; 28] = [
+pub const POINTS: [&str; 34] = [
     // The daemon's cycle.
     "cycle.before",
     "cycle.decide",
@@ -20,6 +20,7 @@ pub const POINTS: [&str; 28] = [
     "report.received",
     "settle.before",
     "settle.after",
+    "ack.before",
     // The supervisor.
     "supervisor.before-spawn",
     "supervisor.after-spawn",
@@ -27,6 +28,8 @@ pub const POINTS: [&str; 28] = [
     "supervisor.at-exit",
     "supervisor.before-end-journal",
     "supervisor.after-end-journal",
+    "supervisor.acknowledged",
+    "supervisor.attached",
     // The store's writer and its archiver.
     "store.before-begin",
     "store.after-decide",
@@ -39,6 +42,9 @@ pub const POINTS: [&str; 28] = [
     // The daemon's beginning and end, and what people ask of it.
     "recover.before",
     "recover.after",
+    "attach.before",
+    "attach.during",
+    "attach.after",
     "apply.before-write",
     "apply.after-write",
     "shutdown.begin",

@@ -26,7 +26,7 @@ use story::{Story, judge};
 use support::World;
 
 /// Rounds in a test run; each is a blow and what it takes to recover.
-const ROUNDS: u64 = 9;
+const ROUNDS: u64 = 10;
 /// Rounds in one data directory, so that what is wrong can be looked at.
 const ROUNDS_A_WORLD: u64 = 25;
 

@@ -18,12 +18,14 @@ pub enum Blow {
     KillBothDaemonFirst,
     KillBothSupervisorFirst,
     StopDaemon,
+    /// With its jobs.
+    EndDaemon,
     SuspendDaemon,
     SuspendSupervisor,
 }
 
 /// Each of them once; the first rounds of a campaign take them in this order.
-pub const BLOWS: [Blow; 9] = [
+pub const BLOWS: [Blow; 10] = [
     Blow::LeaveDown,
     Blow::KillBothSupervisorFirst,
     Blow::KillSupervisor,
@@ -32,18 +34,20 @@ pub const BLOWS: [Blow; 9] = [
     Blow::StopDaemon,
     Blow::SuspendSupervisor,
     Blow::KillAtStart,
+    Blow::EndDaemon,
     Blow::KillDaemon,
 ];
 
 /// Of a hundred blows at random so many are of each kind: mostly such that kill.
-const WEIGHTS: [(Blow, u64); 9] = [
-    (Blow::KillDaemon, 25),
+const WEIGHTS: [(Blow, u64); 10] = [
+    (Blow::KillDaemon, 22),
     (Blow::LeaveDown, 8),
     (Blow::KillAtStart, 10),
     (Blow::KillSupervisor, 18),
     (Blow::KillBothDaemonFirst, 12),
     (Blow::KillBothSupervisorFirst, 12),
     (Blow::StopDaemon, 5),
+    (Blow::EndDaemon, 3),
     (Blow::SuspendDaemon, 5),
     (Blow::SuspendSupervisor, 5),
 ];
@@ -61,12 +65,19 @@ impl Blow {
     }
 
     fn kills(self) -> bool {
-        !matches!(self, Self::StopDaemon | Self::SuspendDaemon | Self::SuspendSupervisor)
+        !matches!(self, Self::StopDaemon | Self::EndDaemon | Self::SuspendDaemon | Self::SuspendSupervisor)
     }
 
-    /// Whether attempts that are under way may be lost by it.
+    /// Whether attempts that are under way may be lost by it: jobs outlive the daemon, and end with their supervisor.
     fn may_lose(self) -> bool {
-        !matches!(self, Self::SuspendDaemon | Self::SuspendSupervisor)
+        match self {
+            Self::KillSupervisor
+            | Self::KillBothDaemonFirst
+            | Self::KillBothSupervisorFirst
+            | Self::EndDaemon => true,
+            Self::KillDaemon | Self::LeaveDown | Self::KillAtStart | Self::StopDaemon => false,
+            Self::SuspendDaemon | Self::SuspendSupervisor => false,
+        }
     }
 
     /// Strikes, and waits until all answer again.
@@ -89,12 +100,13 @@ impl Blow {
                 signal(daemon, Signal::KILL);
             }
             Self::StopDaemon => signal(daemon, Signal::TERM),
+            Self::EndDaemon => signal(daemon, Signal::INT),
             Self::SuspendDaemon => suspend(&[daemon]),
             Self::SuspendSupervisor => suspend(&supervisors),
         }
         match self {
             Self::KillSupervisor | Self::SuspendDaemon | Self::SuspendSupervisor => {}
-            Self::StopDaemon => {
+            Self::StopDaemon | Self::EndDaemon => {
                 assert!(world.wait().success(), "the daemon ends well when it is told to");
                 world.start();
             }

@@ -30,18 +30,23 @@ impl Case {
     /// `POINT=ACTION@N`: not always at the first time.
     fn order(self, random: &mut Random) -> String {
         let time = match self.point.split('.').next() {
-            Some("recover" | "shutdown" | "archive") => 1,
+            Some("recover" | "attach" | "shutdown" | "archive") => 1,
             // The first apply is that of the start.
             Some("apply") => 2,
-            _ if matches!(self.point, "store.migrate" | "store.close") => 1,
+            _ if matches!(self.point, "store.migrate" | "store.close" | "supervisor.attached") => 1,
             _ => 3 + random.below(15),
         };
         format!("{}={}@{time}", self.point, self.action)
     }
 
-    /// Whether attempts may be lost by it: not by a process that merely stands still.
+    /// Whether attempts may be lost by it: jobs end with their supervisor only, and not while it stands still.
     fn may_lose(self) -> bool {
-        self.action != "stop"
+        self.action != "stop" && self.point.starts_with("supervisor")
+    }
+
+    /// Whether only a daemon that starts a supervisor comes there, or a supervisor that one starts.
+    fn wants_new_supervisor(self) -> bool {
+        self.point.starts_with("supervisor") || self.point.starts_with("recover")
     }
 
     /// One data directory: load, a daemon that meets the point, recovery, load, then the checker.
@@ -53,8 +58,13 @@ impl Case {
         story.look(&world, 0);
         let order = self.order(&mut random);
         let mark = world.path("mark").display().to_string();
-        story.fault("KillDaemon", true, true, || {
+        let both = self.wants_new_supervisor();
+        let kind = if both { "KillBothDaemonFirst" } else { "KillDaemon" };
+        story.fault(kind, true, both, || {
             signal(world.daemon(), Signal::KILL);
+            if both {
+                world.supervisors().into_iter().for_each(|pid| signal(pid, Signal::KILL));
+            }
             world.wait();
             let armed = [SEGMENT_ROWS, ("PUNCTUAL_FAILPOINT", &order), ("PUNCTUAL_FAILPOINT_MARK", &mark)];
             world.launch(&[], &armed);

@@ -129,7 +129,7 @@ impl Story {
                 .then_some(())
         });
         let end_us = now_us();
-        assert!(world.stop().success(), "the daemon ends well when it is told to");
+        assert!(world.end().success(), "the daemon ends well when it is told to");
         self.fault_since(end_us, END, false, true);
         let begin = self.applies[0]["invokeUs"].as_i64().expect("it was put there");
         let (from, to) = (time(begin), time(settled_us));

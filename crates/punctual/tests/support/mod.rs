@@ -1,5 +1,7 @@
 //! A daemon of the real binary in a folder of its own, and what can be asked and seen of it from outside.
 
+#![allow(dead_code, reason = "each test takes what it needs")]
+
 use punctual_engine::clock::Monotonic;
 use punctual_engine::supervisor::tree::MARK;
 use rustix::process::{Pid, Signal, kill_process};
@@ -93,14 +95,12 @@ impl World {
     }
 
     /// Whether there is no daemon, or it has ended by itself; then there is none any more.
-    #[allow(dead_code, reason = "each test takes what it needs")]
     pub fn has_ended(&mut self) -> bool {
-        let ended =
-            self.daemon.as_mut().is_none_or(|daemon| daemon.try_wait().expect("it is a child").is_some());
-        if ended {
+        let ended = |daemon: &mut Child| daemon.try_wait().expect("it is a child").is_some();
+        if self.daemon.as_mut().is_some_and(ended) {
             self.daemon = None;
         }
-        ended
+        self.daemon.is_none()
     }
 
     /// Waits for the end of a daemon that was told or made to end.
@@ -109,10 +109,27 @@ impl World {
         until("the daemon to end", || daemon.try_wait().expect("it is a child"))
     }
 
-    /// Ends the daemon as a service manager does.
+    /// Ends the daemon as a service manager does: its jobs go on.
     pub fn stop(&mut self) -> ExitStatus {
         signal(self.daemon(), Signal::TERM);
         self.wait()
+    }
+
+    /// Ends the daemon with its jobs, as somebody at a terminal does.
+    pub fn end(&mut self) -> ExitStatus {
+        signal(self.daemon(), Signal::INT);
+        self.wait()
+    }
+
+    /// The daemon, which is not this world's any more.
+    pub fn let_go(&mut self) -> Child {
+        self.daemon.take().expect("the daemon runs")
+    }
+
+    /// Kills the daemon, and nothing else.
+    pub fn kill(&mut self) {
+        signal(self.daemon(), Signal::KILL);
+        self.wait();
     }
 
     /// Runs a command of the binary on the folder's data.
@@ -155,10 +172,11 @@ impl Drop for World {
         if let Some(mut daemon) = self.daemon.take() {
             let _ = daemon.kill();
             let _ = daemon.wait();
-            // A test that failed leaves nothing behind.
-            self.supervisors().into_iter().for_each(|pid| signal(pid, Signal::KILL));
-            self.alive().into_iter().for_each(|(pid, _)| signal(pid, Signal::KILL));
         }
+        // What outlives a daemon does not outlive its test.
+        let left = self.supervisors().into_iter().chain(self.alive().into_iter().map(|(pid, _)| pid));
+        left.collect::<Vec<_>>().into_iter().for_each(|pid| signal(pid, Signal::KILL));
+        self.alive().into_iter().for_each(|(pid, _)| signal(pid, Signal::KILL));
     }
 }
 
