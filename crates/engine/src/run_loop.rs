@@ -234,6 +234,9 @@ impl Daemon {
     }
 
     fn wait(&self, until: Timestamp) -> Result<(), String> {
+        if self.hands.supervisor.as_ref().is_some_and(Supervisor::has_unread) {
+            return Ok(());
+        }
         let link = self.hands.supervisor.as_ref().map(Supervisor::poll_fd);
         let event = self.engine.inbox().event();
         self.timer.wait(until, event, link).map_err(|e| format!("the timer failed: {e}"))
