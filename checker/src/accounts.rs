@@ -6,9 +6,6 @@ use crate::history::{Apply, Fault, History, Run, Tick};
 use crate::oracle::{self, Times};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The daemon decides by the ends it knows of, and learns of each within this unless something is done to it.
-pub const LEARNT_US: i64 = 1_200_000;
-
 /// The violations.
 pub fn check(history: &History) -> Vec<String> {
     let mut violations = Vec::new();
@@ -123,7 +120,8 @@ fn disposition(history: &History, job: &Job, tick: &Tick) -> Option<String> {
 
 /// Whether an earlier run may have been unfinished, as far as the daemon knew, when the tick was decided.
 fn unfinished_at(history: &History, job: &Job, at: i64) -> bool {
-    let slack = if history.faulty(at, at, |_| true) { history.settings.slack_us } else { LEARNT_US };
+    let slack =
+        if history.faulty(at, at, |_| true) { history.settings.slack_us } else { history.settings.learnt_us };
     // While one of its processes stands still, the daemon learns of no end.
     let stood = |f: &&Fault| !f.kill && f.from_us <= at && at <= f.to_us + history.settings.slack_us;
     let since = history.faults.iter().filter(stood).map(|f| f.from_us).fold(at, i64::min);

@@ -31,6 +31,8 @@ pub struct Settings {
     pub settled_us: i64,
     /// So much later than at its instant a busy machine may do something.
     pub slack_us: i64,
+    /// The daemon decides by the ends it knows of, and learns of each within this unless something is done to it.
+    pub learnt_us: i64,
     /// So long an attempt that is killed may have lived without a word of its witness.
     pub first_word_us: i64,
     /// Jobs whose witness does not say for which run it is.
@@ -50,6 +52,7 @@ impl Default for Settings {
         Self {
             settled_us: 0,
             slack_us: 5_000_000,
+            learnt_us: 1_200_000,
             first_word_us: 2_000_000,
             unlabelled: BTreeSet::new(),
             alive: Vec::new(),
@@ -290,6 +293,7 @@ fn settings(value: &Value) -> Result<Settings, String> {
     Ok(Settings {
         settled_us: micros(value, "settledUs")?,
         slack_us: number("slackUs", usual.slack_us),
+        learnt_us: number("learntUs", usual.learnt_us),
         first_word_us: number("firstWordUs", usual.first_word_us),
         unlabelled: texts("unlabelled").unwrap_or_default().into_iter().collect(),
         alive: texts("alive").unwrap_or_default(),

@@ -226,7 +226,9 @@ fn unlabelled(h: &mut History, change: impl Fn(&mut History, usize)) -> bool {
         let same = |line: &&Line| line.pid == start.pid && line.job == start.job && line.at_us > start.at_us;
         h.lines.iter().find(|line| same(line) && line.kind != "tick").is_some_and(|line| line.kind == "end:0")
     };
-    let bare = |line: &Line| line.kind == "start" && line.run.is_empty() && ended(line);
+    // While something stands still, the record's times are wide enough for another start.
+    let calm = |line: &Line| !h.faulty(line.at_us, line.at_us, |_| true);
+    let bare = |line: &Line| line.kind == "start" && line.run.is_empty() && calm(line) && ended(line);
     let Some(at) = h.lines.iter().position(bare) else { return false };
     change(h, at);
     true

@@ -1,6 +1,5 @@
 //! What the witness saw against what the record says (I-2, I-6, I-8, I-9, I-11, I-12, I-14, I-18).
 
-use crate::accounts::LEARNT_US;
 use crate::attempts::is_lost;
 use crate::history::{Attempt, Fault, History, Line, Run};
 use std::collections::{BTreeMap, BTreeSet};
@@ -139,12 +138,13 @@ fn loss(
 ) {
     let (id, number) = (&run.id, attempt.number);
     let finished = attempt.finished_us.unwrap_or(i64::MAX);
+    let learnt = history.settings.learnt_us;
     let mut losing = history.faults.iter().filter(|fault| fault.may_lose);
-    if !losing.clone().any(|f| f.from_us <= finished && first.at_us <= f.to_us + LEARNT_US) {
+    if !losing.clone().any(|f| f.from_us <= finished && first.at_us <= f.to_us + learnt) {
         violations.push(format!("I-12 attempt {number} of run {id} is lost without need: {attempt:?}"));
     }
     if let Some(end) = end
-        && !losing.any(|f| f.from_us <= end.at_us + LEARNT_US && end.at_us <= f.to_us + LEARNT_US)
+        && !losing.any(|f| f.from_us <= end.at_us + learnt && end.at_us <= f.to_us + learnt)
     {
         violations.push(format!("I-12 attempt {number} of run {id} had ended when it was lost: {end:?}"));
     }

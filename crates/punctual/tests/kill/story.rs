@@ -141,7 +141,8 @@ impl Story {
         let alive: Vec<String> =
             world.alive().into_iter().map(|(pid, run)| format!("{run} ({pid})")).collect();
         let settings = json!({
-            "settledUs": settled_us, "unlabelled": ["bare"], "alive": alive, "hitsMin": hits_min, "runsMin": runs_min,
+            // Several worlds share the machine, and a debug build is slow.
+            "settledUs": settled_us, "learntUs": 3_000_000, "unlabelled": ["bare"], "alive": alive, "hitsMin": hits_min, "runsMin": runs_min,
             "dispositions": dispositions,
         });
         write(world, "history/settings.json", &settings.to_string());
