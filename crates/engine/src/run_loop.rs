@@ -170,12 +170,8 @@ impl Daemon {
         if rearmed > 0 {
             hands.observer.remark(&format!("{rearmed} triggers had stopped, and fire again"));
         }
-        let ahead = block_on(engine.ahead()).map_err(|e| e.to_string())?;
-        if let Some((count, until)) = ahead {
-            hands.observer.remark(&format!(
-                "the clock is behind what {count} triggers have seen, and none of them fires again before {until}; was \
-                 it set back?"
-            ));
+        if let Some(ahead) = block_on(engine.ahead_text()).map_err(|e| e.to_string())? {
+            hands.observer.remark(&ahead);
         }
         Ok(())
     }
@@ -201,6 +197,9 @@ impl Daemon {
         loop {
             if let Some(at_stop) = self.take_messages()? {
                 return self.shut_down(at_stop);
+            }
+            for remark in self.engine.watch_clock() {
+                self.hands.observer.remark(&remark);
             }
             let retry = |daemon: &Self| Some(daemon.engine.clock().now().saturating_add(RETRY));
             let restored = self.restore_supervisor();
@@ -237,9 +236,10 @@ impl Daemon {
         if self.hands.supervisor.as_ref().is_some_and(Supervisor::has_unread) {
             return Ok(());
         }
+        let length = until.since(self.engine.clock().now());
         let link = self.hands.supervisor.as_ref().map(Supervisor::poll_fd);
         let event = self.engine.inbox().event();
-        self.timer.wait(until, event, link).map_err(|e| format!("the timer failed: {e}"))
+        self.timer.wait(length, event, link).map_err(|e| format!("the timer failed: {e}"))
     }
 
     /// When to look again if nothing happens before.
