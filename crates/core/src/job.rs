@@ -37,8 +37,8 @@ pub struct Job {
     pub queue: String,
     /// Smaller first.
     pub priority: i32,
-    /// Bytes of an attempt's output that are kept.
-    pub output_bytes_max: u64,
+    /// How the output of an attempt is kept.
+    pub output: Output,
     /// What is done once a run ended badly; [`Action::None`] for nothing.
     pub on_failure: Action,
 }
@@ -65,6 +65,17 @@ impl Job {
         let own = |(trigger, _): &&(String, Arc<Zone>)| Some(trigger) == name;
         self.trigger_zones.iter().find(own).map_or(&self.zone, |(_, zone)| zone)
     }
+}
+
+/// How the output of an attempt is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Bytes that are kept of it; without meaning where the job writes its file itself.
+    pub bytes_max: u64,
+    /// Whether the job writes to the file itself, past any cap and redaction.
+    pub direct: bool,
+    /// Variables of its environment whose values are replaced in what is kept.
+    pub redact: Vec<String>,
 }
 
 /// How an attempt is carried out.

@@ -33,7 +33,7 @@ fn job(start_deadline: Option<Duration>) -> Job {
         start_deadline,
         queue: "normal".to_owned(),
         priority: 5,
-        output_bytes_max: 1 << 20,
+        output: punctual_core::job::Output { bytes_max: 1 << 20, direct: false, redact: Vec::new() },
         zone: punctual_core::zone::Zone::utc(),
         trigger_zones: Vec::new(),
         on_failure: Action::None,

@@ -41,6 +41,8 @@ pub enum EngineError {
         /// What to do instead.
         hint: String,
     },
+    /// The files of output could not be read or removed.
+    Output(String),
     /// The store could not do it.
     Store(StoreError),
 }
@@ -55,6 +57,7 @@ impl EngineError {
             Self::Owned { .. } => Code("RUN004"),
             Self::State { .. } => Code("RUN005"),
             Self::Refused { code, .. } => *code,
+            Self::Output(_) => Code("EXE021"),
             Self::Store(error) => error.code(),
         }
     }
@@ -68,7 +71,7 @@ impl EngineError {
             Self::Definition(diagnostics) => diagnostics.first().and_then(|d| d.hint.clone()),
             Self::Owned { owner, .. } => Some(format!("edit {owner}; the daemon that serves it reloads it")),
             Self::State { hint, .. } | Self::Refused { hint, .. } => Some(hint.clone()),
-            Self::Store(_) => None,
+            Self::Output(_) | Self::Store(_) => None,
         }
     }
 }
@@ -83,7 +86,8 @@ impl fmt::Display for EngineError {
                 f.write_str(&texts.join("\n"))
             }
             Self::Owned { job, owner } => write!(f, "job {job} belongs to the definitions in {owner}"),
-            Self::State { message, .. } | Self::Refused { message, .. } => f.write_str(message),
+            Self::State { hint, .. } | Self::Refused { hint, .. } => Some(hint.clone()),
+            Self::Output(_) | Self::Store(_) => None,
             Self::Store(error) => error.fmt(f),
         }
     }

@@ -45,6 +45,8 @@ pub trait Executor {
     fn start(&mut self, job: &Job, run: &Run) -> Result<(), String>;
     /// Tells an attempt to end.
     fn stop(&mut self, run: RunId, fence: Fence);
+    /// The last attempt of a run, as it stands now, ended by a decision that is durable.
+    fn attempted(&mut self, _job: &Job, _run: &Run) {}
     /// A run ended by a decision that is durable.
     fn finished(&mut self, job: &Job, run: &Run);
     /// The ends of these attempts are recorded, durably: nobody needs to keep them any more.
@@ -429,6 +431,11 @@ impl Node {
         for (run, fence) in &effects.stopped {
             executor.stop(*run, *fence);
         }
+        for run in &effects.attempted {
+            if let Some(job) = self.engine.definitions().job(run.job, run.revision) {
+                executor.attempted(&job, run);
+            }
+        }
         for run in &effects.finished {
             if let Some(job) = self.engine.definitions().job(run.job, run.revision) {
                 executor.finished(&job, run);
@@ -467,7 +474,7 @@ impl Node {
                 if running.run.fence != Fence(attempt.fence) {
                     return false;
                 }
-                let at = Timestamp::from_micros(*at_us);
+                let at = self.engine.clock().of_wall(Timestamp::from_micros(*at_us));
                 running.started = Some(at);
                 self.engine.note_start(id, running.run.fence, at);
                 true
@@ -488,9 +495,17 @@ impl Node {
             return false;
         }
         let number = running.run.next_attempt();
+        let ended = &self.by_the_clock(ended);
         let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), running.job.timeout);
         self.ended.insert((id, running.run.fence), attempt);
         true
+    }
+
+    /// The same with the supervisor's stamps, which are the wall clock's, as the time they were.
+    fn by_the_clock(&self, ended: &Ended) -> Ended {
+        let clock = self.engine.clock();
+        let time = |micros| clock.of_wall(Timestamp::from_micros(micros)).as_micros();
+        Ended { started_us: ended.started_us.map(time), at_us: time(ended.at_us), ..ended.clone() }
     }
 
     /// Takes the end of a handler's attempt.

@@ -103,6 +103,12 @@ enum Op {
         code: i32,
     },
     Crash,
+    /// The daemon dies, its jobs live on, and some of them end before the next one attaches; it may have died between
+    /// the commit of leases and their start.
+    Replace {
+        ends: Vec<(usize, i32)>,
+        unstarted: bool,
+    },
     Pause,
     Resume {
         catch_up: bool,
@@ -134,6 +140,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (301_u64..4000, 0_u64..200).prop_map(|(ahead, lived)| Op::Excursion { ahead, lived }),
         5 => (0..4_usize, 0..2_i32).prop_map(|(which, code)| Op::End { which, code }),
         1 => Just(Op::Crash),
+        2 => (proptest::collection::vec((0..3_usize, 0..2_i32), 0..3), any::<bool>())
+            .prop_map(|(ends, unstarted)| Op::Replace { ends, unstarted }),
         1 => Just(Op::Pause),
         1 => any::<bool>().prop_map(|catch_up| Op::Resume { catch_up }),
         1 => definition().prop_map(Op::Edit),
@@ -168,6 +176,8 @@ struct Model {
     leases: BTreeSet<(RunId, Fence)>,
     fences: BTreeMap<RunId, Fence>,
     keys: BTreeMap<u8, (RunId, Timestamp)>,
+    /// How attempts ended: run, number, exit code.
+    ends: Vec<(RunId, usize, i32)>,
 }
 
 impl Model {
@@ -184,6 +194,7 @@ impl Model {
             leases: BTreeSet::new(),
             fences: BTreeMap::new(),
             keys: BTreeMap::new(),
+            ends: Vec::new(),
         };
         model.edit(first);
         model
@@ -229,8 +240,7 @@ impl Model {
         match op {
             Op::Pass(secs) => self.world.clock.advance(Duration::from_secs(secs)),
             Op::End { which, code } => {
-                if let Some(run) = self.running.values().nth(which).cloned() {
-                    self.running.remove(&run.id);
+                if let Some(run) = self.end(which, code) {
                     self.world.end_run(&run, code);
                 }
             }
@@ -239,31 +249,18 @@ impl Model {
                 self.running.clear();
             }
             Op::Back(secs) => self.back(secs),
-            Op::Excursion { ahead, lived } => {
-                // From the newest instant that was seen: before it, the cursors would go back to a time gone by.
-                let latest = self.coverage.values().flat_map(|c| &c.pieces).map(|piece| piece.1).max();
-                self.world
-                    .clock
-                    .advance(latest.map_or(Duration::ZERO, |latest| latest.since(self.world.now())));
-                self.world.cycle();
-                self.take_starts();
-                self.world.advance(Duration::from_secs(ahead));
-                self.take_starts();
-                self.world.advance(Duration::from_secs(lived));
-                self.take_starts();
-                if !self.paused {
-                    self.cover();
+            Op::Replace { ends, unstarted } => {
+                if unstarted {
+                    self.world.commit_unseen();
                 }
-                let end = self.world.now();
-                self.twice = true;
-                self.back(ahead);
-                block_on(self.world.engine.set_back("the test")).expect("sets back");
-                // The same span comes again.
-                while self.world.now() < end {
-                    self.world.advance(Duration::from_secs(100));
-                    self.take_starts();
+                for (which, code) in ends {
+                    if let Some(run) = self.end(which, code) {
+                        self.world.end_unseen(&run, code);
+                    }
                 }
+                self.world.replace();
             }
+            Op::Excursion { ahead, lived } => self.excursion(ahead, lived),
             Op::Pause => {
                 if block_on(self.world.engine.pause(self.name(), "the test")).is_ok() {
                     self.cover();
@@ -305,6 +302,37 @@ impl Model {
         let Clock::Manual(micros) = &self.world.clock else { unreachable!("the world's clock") };
         let secs = i64::try_from(secs).expect("few");
         micros.fetch_sub(secs * 1_000_000, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// The clock is far ahead for a time, what is due then happens, and after it was set right the cursors are set back.
+    fn excursion(&mut self, ahead: u64, lived: u64) {
+        // From the newest instant that was seen: before it, the cursors would go back to a time gone by.
+        let latest = self.coverage.values().flat_map(|c| &c.pieces).map(|piece| piece.1).max();
+        let wait = latest.map_or(Duration::ZERO, |latest| latest.since(self.world.now()));
+        for pass in [wait, Duration::from_secs(ahead), Duration::from_secs(lived)] {
+            self.world.advance(pass);
+            self.take_starts();
+        }
+        if !self.paused {
+            self.cover();
+        }
+        let end = self.world.now();
+        self.twice = true;
+        self.back(ahead);
+        block_on(self.world.engine.set_back("the test")).expect("sets back");
+        // The same span comes again.
+        while self.world.now() < end {
+            self.world.advance(Duration::from_secs(100));
+            self.take_starts();
+        }
+    }
+
+    /// Picks an attempt under way that is to end with `code`.
+    fn end(&mut self, which: usize, code: i32) -> Option<Run> {
+        let id = *self.running.keys().nth(which)?;
+        let run = self.running.remove(&id)?;
+        self.ends.push((id, run.attempts.len(), code));
+        Some(run)
     }
 
     /// What must be true whenever a cycle has ended.
@@ -390,7 +418,7 @@ impl Model {
             self.paused = false;
         }
         for _ in 0..200 {
-            if let Some(run) = self.running.pop_first().map(|(_, run)| run) {
+            if let Some(run) = self.end(0, 0) {
                 self.world.end_run(&run, 0);
             } else {
                 self.world.cycle();
@@ -405,7 +433,7 @@ impl Model {
             self.take_starts();
             self.cover();
         }
-        while let Some((_, run)) = self.running.pop_first() {
+        while let Some(run) = self.end(0, 0) {
             self.world.end_run(&run, 0);
             self.take_starts();
         }
@@ -427,8 +455,14 @@ fn due_of(run: &Run) -> Timestamp {
     }
 }
 
-/// proves I-1, I-3, I-10, I-11 and I-13 for one history.
+/// proves I-1, I-3, I-10, I-11, I-12 and I-13 for one history.
 fn check(model: &Model) {
+    let supervisor = &model.world.hands.supervisor;
+    assert!(supervisor.running.is_empty() && supervisor.ended.is_empty(), "I-12: each end is acknowledged");
+    for (run, place, code) in &model.ends {
+        let recorded = model.world.run(*run).attempts.get(*place).and_then(|attempt| attempt.exit.code);
+        assert_eq!(recorded, Some(*code), "I-12: attempt {place} of {run} ended so, whoever saw it");
+    }
     let day = |n: i64| Timestamp::from_secs(START.as_secs() + n * 86_400);
     let (jobs, _) = block_on(model.world.store.jobs()).expect("reads");
     let name = jobs.iter().map(|j| j.name.as_str()).find(|n| ["a", "b"].contains(n)).expect("one of them");

@@ -151,7 +151,7 @@ fn limits_hold_or_are_said_not_to() {
         "limits",
         "- {name: some, limits: {pids: 100, memory: 64Mi, cpu: 500m}, run: 'cat /proc/self/cgroup'}
 - {name: hog, limits: {memory: 32Mi}, run: ['sh', '-c', 'head -c 300000000 /dev/zero | tail | wc -c; exit 9']}
-- {name: bomb, limits: {pids: 40}, timeout: 1s, grace: 100ms, run: 'b() { setsid sh -c \"FOLDER/nap 600\" & b; }; b & b & FOLDER/nap 600'}
+- {name: bomb, limits: {pids: 40}, timeout: 1s, grace: 100ms, run: 'b() { setsid sh -c \"FOLDER/nap 600\" & b; }; b & exec FOLDER/nap 600'}
 - {name: few, limits: {pids: 1}, run: 'exec FOLDER/nap 0'}
 ",
     );

@@ -54,7 +54,7 @@ impl From<EngineError> for ApiError {
             EngineError::Owned { .. } | EngineError::State { .. } | EngineError::Refused { .. } => {
                 StatusCode::CONFLICT
             }
-            EngineError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            EngineError::Output(_) | EngineError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self { status, code: error.code(), message: error.to_string(), hint: error.hint() }
     }

@@ -6,7 +6,7 @@ use super::definition::{
 use super::{Zone, ZoneError};
 use crate::cron::Cron;
 use crate::error::Diagnostic;
-use crate::job::{Action, Bounds, Command, Job, Limits, Process};
+use crate::job::{Action, Bounds, Command, Job, Limits, Output, Process};
 use crate::retry::{Failure, Failures, Retry};
 use crate::schedule::{CronSchedule, Every, Schedule};
 use crate::trigger::{CatchUp, TimeRule, Trigger, Upstream, When};
@@ -75,7 +75,11 @@ impl JobSpec {
             start_deadline: self.start_deadline,
             queue: self.queue.clone(),
             priority: self.priority,
-            output_bytes_max: self.output_bytes_max,
+            output: Output {
+                bytes_max: self.output_bytes_max,
+                direct: self.output_direct,
+                redact: self.redact.iter().cloned().collect(),
+            },
             on_failure: self
                 .on_failure
                 .as_ref()

@@ -76,6 +76,12 @@ pub struct JobSpec {
     pub limits: LimitsSpec,
     /// Bytes of output kept of an attempt.
     pub output_bytes_max: u64,
+    /// Whether the job writes its output file itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub output_direct: bool,
+    /// Variables whose values are replaced in the output that is kept.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub redact: BTreeSet<String>,
     /// What is done once a run ended badly, with the job's user, environment and directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<CommandSpec>,
@@ -359,6 +365,8 @@ impl JobSpec {
             resources: ResourcesSpec::default(),
             limits: LimitsSpec::default(),
             output_bytes_max: 8 << 20,
+            output_direct: false,
+            redact: BTreeSet::new(),
             on_failure: None,
         }
     }

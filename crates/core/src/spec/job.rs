@@ -7,11 +7,11 @@ use super::definition::{
 use super::document::Shared;
 use super::origin::{Origins, ValueOrigin};
 use super::reader::{EXCLUSIVE, Fields, Reader, UNDECLARED, clip};
-use super::table::{CATCH_UP, EXECUTORS, HOOK, JOB, NOTIFY, OUTPUT, RESOURCES, RETRY, failure_words, queues};
+use super::table::{CATCH_UP, EXECUTORS, HOOK, JOB, NOTIFY, RESOURCES, RETRY, failure_words, queues};
 use super::text::Place;
 use super::trigger::{self, Zoning};
 use super::yaml::{Entry, Node};
-use super::{expand, template};
+use super::{expand, output, template};
 use crate::error::{Code, Diagnostic};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,6 +85,7 @@ pub(crate) fn read(
     spec.action = read_action(reader, &layers, place, &mut spec.paused);
     read_rules(reader, &layers, &mut spec);
     read_amounts(reader, &layers, shared, &mut spec);
+    output::check(reader, layers.job.get("output"), &spec);
     spec.on_failure = read_hook(reader, &layers);
     let origins = origins(reader, &layers, place);
     let unenforced = ["resources"];
@@ -263,12 +264,7 @@ fn read_amounts(reader: &mut Reader<'_>, layers: &Layers<'_>, shared: &Shared, s
     {
         spec.limits = limits;
     }
-    if let Some(entry) = layers.get("output")
-        && let Some(fields) = reader.fields(&entry.node, &OUTPUT)
-        && let Some(bytes) = reader.bytes(fields.get("maxBytes"))
-    {
-        spec.output_bytes_max = bytes;
-    }
+    output::read(reader, layers.get("output"), spec);
 }
 
 fn read_permits(reader: &mut Reader<'_>, entry: &Entry, shared: &Shared, resources: &mut ResourcesSpec) {

@@ -25,6 +25,7 @@ pub mod keys;
 mod length;
 mod lint;
 mod origin;
+pub mod output;
 mod reader;
 mod schema;
 pub mod suggest;

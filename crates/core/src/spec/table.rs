@@ -81,7 +81,7 @@ const JOB_KEYS: &[Key] = &[
     Key::new("runAs", &Kind::Text, "the user, or `user:group`, it runs as; by default whom the daemon runs as").shared(),
     Key::new("workingDirectory", &Kind::Text, "where it starts; by default the user's home").shared(),
     Key::new("stdin", &Kind::Text, "what it reads from its standard input; by default nothing"),
-    Key::new("output", &Kind::Object(|| &OUTPUT), "how its output is kept").shared(),
+    Key::new("output", &Kind::Any(&[&Kind::Word(words::<super::output::Mode>), &Kind::Object(|| &OUTPUT)]), "how its output is kept; `direct` is short for `{mode: direct}`").shared(),
     Key::new("timeout", &Kind::Seconds, "how long an attempt may take, then its whole process tree gets TERM; a whole number is seconds").shared(),
     Key::new("noProgressTimeout", &Kind::Seconds, "how long an attempt may print nothing, then it is ended as at its `timeout`; a whole number is seconds").shared(),
     Key::new("grace", &Kind::Duration, "from TERM to KILL").or("10s").shared(),
@@ -266,7 +266,20 @@ pub static OUTPUT: Shape = Shape {
     about: "How the output of an attempt is kept",
     only_shared: false,
     others: None,
-    keys: &[Key::new("maxBytes", &Kind::Bytes, "what is kept of it").or("8Mi")],
+    keys: &[
+        Key::new("maxBytes", &Kind::Bytes, "what is kept of it: the beginning and, from its end, up to 256Ki").or("8Mi"),
+        Key::new(
+            "mode",
+            &Kind::Word(words::<super::output::Mode>),
+            "`capped`: through a pipe into a file that is kept to `maxBytes`; `direct`: the job gets the file itself, without cap and redaction",
+        )
+        .or("capped"),
+        Key::new(
+            "redact",
+            &Kind::List(&Kind::Text),
+            "variables of `env` (or PUNCTUAL_PARAM_X) whose values are replaced by `[redacted]` in what is kept",
+        ),
+    ],
 };
 
 /// What a job needs to start.

@@ -3,32 +3,18 @@
 use super::badge;
 use super::cgroup::{Bounded, Group};
 use super::command::{self, LaunchFiles};
-use super::output::Output;
+use super::drain::Drains;
+use super::outlet::{self, Outlet};
 use super::progress::Progress;
 use super::protocol::{Ended, SpawnError, Start, Told};
 use super::tree;
 use crate::clock::{Clock, Monotonic};
-use punctual_core::error::Code;
-use rustix::fs::OFlags;
-use rustix::io::Errno;
-use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 use wait4::Wait4;
-
-/// After its process ended and its group was killed, so long a pipe may stay open in hands that got away.
-const DRAIN: Duration = Duration::from_millis(200);
-/// Its output cannot be kept.
-const NO_OUTPUT: Code = Code("EXE012");
-/// Of one pipe so much is read before the others have their turn.
-const READ_BYTES: usize = 64 * 1024;
 
 /// A started attempt.
 pub struct Child {
@@ -38,15 +24,13 @@ pub struct Child {
     process: Option<std::process::Child>,
     pid: i32,
     pidfd: OwnedFd,
-    pipe: Option<File>,
     launch: Option<LaunchFiles>,
     /// What holds its tree together, and bounds it.
     group: Option<Group>,
     /// What was asked for and could not be had.
     remark: Option<String>,
     progress: Option<Progress>,
-    output_bytes: u64,
-    output: Option<Output>,
+    output: Outlet,
     started_us: i64,
     told: Option<Told>,
     /// When it is told to end; later, when it is killed.
@@ -60,17 +44,19 @@ impl Child {
     ///
     /// # Errors
     /// Says what could not be done and with what.
-    pub fn spawn(start: Start, launcher: &Path, clock: &Clock, bounded: Bounded) -> Result<Self, SpawnError> {
+    pub fn spawn(
+        start: Start,
+        launcher: &Path,
+        clock: &Clock,
+        bounded: Bounded,
+        drains: &mut Drains,
+    ) -> Result<Self, SpawnError> {
         let Bounded { group, remark } = bounded;
-        let log = open_log(Path::new(&start.log))?;
-        let no_pipe = |e: std::io::Error| command::unavailable("no pipe for its output", &e);
-        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| no_pipe(e.into()))?;
-        rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK).map_err(|e| no_pipe(e.into()))?;
         let (mut command, launch) =
             command::command(&start, launcher, group.as_ref().map_or_else(Vec::new, Group::entries))?;
-        let stderr = write.try_clone().map_err(no_pipe)?;
+        let ends = outlet::ends(&start)?;
         command.stdin(command::stdin(start.stdin.as_deref())?);
-        command.stdout(Stdio::from(write)).stderr(Stdio::from(stderr)).process_group(0);
+        command.stdout(ends.stdout).stderr(ends.stderr).process_group(0);
         let mark =
             start.env.iter().find(|(k, _)| k == tree::MARK).map(|(_, v)| v.clone()).unwrap_or_default();
         let mut process = badge::with(&mark, || command.spawn())
@@ -79,18 +65,20 @@ impl Child {
         drop(command);
         let pid = i32::try_from(process.id()).expect("pids are positive and fit");
         let raw = Pid::from_raw(pid).expect("a child's pid is not 0");
-        let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
-            Ok(pidfd) => pidfd,
+        let watched = pidfd_open(raw, PidfdFlags::empty()).map_err(std::io::Error::from);
+        let watched = watched.and_then(|pidfd| Ok((pidfd, Outlet::open(&start, ends.near, drains)?)));
+        let (pidfd, output) = match watched {
+            Ok(watched) => watched,
             Err(error) => {
                 // What cannot be watched must not run: it would be tried again beside itself.
                 tree::signal_group(pid, Signal::KILL);
                 let _ = process.wait();
-                return Err(command::unavailable("its process could not be watched", &error.into()));
+                return Err(command::unavailable("its process could not be watched", &error));
             }
         };
         let deadline = start.timeout_ms.map(|ms| Monotonic::now().after(Duration::from_millis(ms)));
         Ok(Self {
-            output: Some(Output::new(log, start.log_bytes_max)),
+            output,
             mark,
             progress: start
                 .no_progress_ms
@@ -99,11 +87,9 @@ impl Child {
             process: Some(process),
             pid,
             pidfd,
-            pipe: Some(File::from(read)),
             launch,
             group,
             remark,
-            output_bytes: 0,
             started_us: clock.now().as_micros(),
             told: None,
             deadline,
@@ -137,20 +123,10 @@ impl Child {
         self.ended.is_none().then(|| self.pidfd.as_fd())
     }
 
-    /// Its output, while it is open.
-    pub fn pipe_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.pipe.as_ref().map(AsFd::as_fd)
-    }
-
     /// When [`Child::on_deadline`] is due.
     pub fn deadline(&self) -> Option<Monotonic> {
         let look = self.progress.as_ref().filter(|_| self.told.is_none() && self.ended.is_none());
         self.deadline.into_iter().chain(look.map(Progress::due)).min()
-    }
-
-    /// Bytes of output that have come so far.
-    fn output_bytes(&self) -> u64 {
-        self.output_bytes
     }
 
     /// Tells the tree to end, and sets the instant of its kill.
@@ -181,33 +157,17 @@ impl Child {
     /// Its timeout, its grace or its drain has passed.
     pub fn on_deadline(&mut self, now: Monotonic) {
         if self.ended.is_some() {
-            self.pipe = None;
+            self.deadline = self.output.give_up();
         } else if self.killing {
             self.deadline = None;
             self.kill();
         } else if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.tell(Told::Timeout);
         } else {
-            let bytes = self.output_bytes();
+            let bytes = self.output.bytes();
             if self.progress.as_mut().is_some_and(|progress| progress.is_stalled(bytes, now)) {
                 self.tell(Told::NoProgress);
             }
-        }
-    }
-
-    /// Takes what output there is.
-    pub fn on_output(&mut self) {
-        let (Some(pipe), Some(output)) = (self.pipe.as_mut(), self.output.as_mut()) else { return };
-        let mut piece = [0_u8; READ_BYTES];
-        match pipe.read(&mut piece) {
-            Ok(0) => self.pipe = None,
-            Ok(length) => {
-                output.take(&piece[..length]);
-                self.output_bytes += length as u64;
-            }
-            Err(e)
-                if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) => {}
-            Err(_) => self.pipe = None,
         }
     }
 
@@ -231,7 +191,7 @@ impl Child {
             remark: self.remark.take(),
             ..Ended::at(self.start.attempt.clone(), clock.now().as_micros())
         });
-        self.deadline = Some(Monotonic::now().after(DRAIN));
+        self.deadline = Some(self.output.ended());
     }
 
     /// Whether its process is reaped and others of its control group are not gone yet.
@@ -253,43 +213,13 @@ impl Child {
 
     /// How it ended, once its process is reaped and its output written.
     pub fn finished(&mut self) -> Option<Ended> {
-        if self.ended.is_none() || self.pipe.is_some() || self.is_dying() {
+        if self.is_dying() {
             return None;
         }
-        if let Some(output) = self.output.take()
-            && let Err(error) = output.close()
-        {
-            _ = writeln!(
-                std::io::stderr(),
-                "punctual: output of run {} could not be kept: {error}",
-                self.start.attempt.run
-            );
-        }
-        self.ended.clone()
+        self.ended.as_ref().filter(|_| self.output.is_closed()).cloned()
     }
 }
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn open_log(path: &Path) -> Result<File, SpawnError> {
-    let failed = |e: std::io::Error| {
-        let message = format!("the output file {} cannot be made: {e}", path.display());
-        match e.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::MFILE | Errno::NFILE) => command::no_descriptor(&message),
-            _ => SpawnError::new(NO_OUTPUT, message)
-                .hint("see that the data directory can be written and has room"),
-        }
-    };
-    if let Some(dir) = path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-    }
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)
-        .map_err(failed)
 }

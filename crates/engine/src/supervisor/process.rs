@@ -10,6 +10,7 @@
 use super::badge;
 use super::cgroup::{self, Bounded, Groups};
 use super::child::Child;
+use super::drain::Drains;
 use super::journal::Journal;
 use super::links::{Heard, Links};
 use super::protocol::{self, AttemptId, Ended, Limits, Report, Request, Running, Told};
@@ -50,6 +51,7 @@ pub fn run(
     }
     let mut supervisor = Supervisor {
         journal: Journal::create(journal, &node)?,
+        drains: Drains::start()?,
         links: Links::new(listener, node)?,
         launcher,
         data: journal.parent().map_or_else(|| PathBuf::from("."), Path::to_owned),
@@ -72,6 +74,7 @@ pub fn run(
 struct Supervisor {
     links: Links,
     journal: Journal,
+    drains: Drains,
     launcher: PathBuf,
     /// The data directory, by which its control groups are named.
     data: PathBuf,
@@ -99,12 +102,9 @@ impl Supervisor {
         if ready.links {
             self.take_requests();
         }
-        for (id, output, exit) in ready.children {
-            let Some(child) = self.children.get_mut(&id) else { continue };
-            if output {
-                child.on_output();
-            }
-            if exit {
+        self.drains.seen();
+        for id in ready.ended {
+            if let Some(child) = self.children.get_mut(&id) {
                 child.on_exit(&self.clock);
             }
         }
@@ -141,15 +141,14 @@ impl Supervisor {
     fn wait(&self) -> io::Result<Ready> {
         let mut fds = self.links.poll_fds();
         let links = fds.len();
+        let drained = self.drains.closed_fd();
+        fds.push(PollFd::from_borrowed_fd(drained, PollFlags::IN));
         let mut places = Vec::new();
         for (id, child) in &self.children {
-            let mut place = |fd| {
-                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-                fds.len() - 1
-            };
-            let output = child.pipe_fd().map(&mut place);
-            let exit = child.process_fd().map(&mut place);
-            places.push((id, output, exit));
+            if let Some(process) = child.process_fd() {
+                places.push((id, fds.len()));
+                fds.push(PollFd::from_borrowed_fd(process, PollFlags::IN));
+            }
         }
         let now = Monotonic::now();
         let mut deadlines: Vec<Monotonic> = self.children.values().filter_map(Child::deadline).collect();
@@ -165,13 +164,9 @@ impl Supervisor {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let hit = |place: Option<usize>| place.is_some_and(|p| !fds[p].revents().is_empty());
-        let children = places
-            .iter()
-            .map(|(id, output, exit)| ((*id).clone(), hit(*output), hit(*exit)))
-            .filter(|(_, output, exit)| *output || *exit)
-            .collect();
-        Ok(Ready { links: (0..links).any(|place| hit(Some(place))), children })
+        let hit = |place: usize| !fds[place].revents().is_empty();
+        let ended = places.iter().filter(|(_, place)| hit(*place)).map(|(id, _)| (*id).clone()).collect();
+        Ok(Ready { links: (0..links).any(hit), ended })
     }
 
     fn take_requests(&mut self) {
@@ -222,7 +217,7 @@ impl Supervisor {
             return;
         }
         let bounded = self.bound(&start);
-        match Child::spawn(start, &self.launcher, &self.clock, bounded) {
+        match Child::spawn(start, &self.launcher, &self.clock, bounded, &mut self.drains) {
             Ok(child) => {
                 self.journal.started(&attempt, child.pid(), child.started_us());
                 let at_us = child.started_us();
@@ -288,6 +283,6 @@ impl Supervisor {
 
 struct Ready {
     links: bool,
-    /// Attempt, whether its output and whether its process has something.
-    children: Vec<(AttemptId, bool, bool)>,
+    /// Attempts whose process has ended.
+    ended: Vec<AttemptId>,
 }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod crontab;
+mod disk;
 mod modes;
 
 use crate::client::{Client, SOCKET_NAME};
@@ -128,6 +129,7 @@ fn examine(data: &Data) -> Vec<Finding> {
         }
         Err(failure) => findings.push(broken("jobs", &failure)),
     }
+    findings.push(disk::room(&data.directory()));
     findings.extend(modes::loose(&data.directory(), SOCKET_NAME));
     findings
 }

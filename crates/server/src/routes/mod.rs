@@ -4,5 +4,6 @@ pub mod backfill;
 pub mod clock;
 pub mod jobs;
 pub mod log;
+pub mod prune;
 pub mod runs;
 pub mod status;

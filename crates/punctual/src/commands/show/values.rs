@@ -48,11 +48,23 @@ pub fn values(spec: &JobSpec) -> Vec<Value> {
             add(key, json);
         }
     }
-    add("output", format!("{} bytes", spec.output_bytes_max));
+    add("output", output_text(spec));
     if let Some(command) = &spec.on_failure {
         add("notify", format!("on failure {}", command_text(command)));
     }
     values
+}
+
+fn output_text(spec: &JobSpec) -> String {
+    let mut text = match spec.output_direct {
+        true => "written by the job itself".to_owned(),
+        false => format!("{} bytes", spec.output_bytes_max),
+    };
+    if !spec.redact.is_empty() {
+        let names: Vec<&str> = spec.redact.iter().map(String::as_str).collect();
+        text.push_str(&format!(" without the values of {}", names.join(", ")));
+    }
+    text
 }
 
 fn of(value: &impl serde::Serialize) -> String {
