@@ -152,7 +152,7 @@ impl Engine {
             if rule.is_none_or(|rule| matches!(rule.when, When::Time(_))) {
                 ahead.push(Ahead {
                     job: job.name.clone(),
-                    trigger: trigger.name,
+                    trigger: trigger.name.clone(),
                     until: trigger.state.cursor,
                 });
             }

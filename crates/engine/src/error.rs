@@ -86,8 +86,8 @@ impl fmt::Display for EngineError {
                 f.write_str(&texts.join("\n"))
             }
             Self::Owned { job, owner } => write!(f, "job {job} belongs to the definitions in {owner}"),
-            Self::State { hint, .. } | Self::Refused { hint, .. } => Some(hint.clone()),
-            Self::Output(_) | Self::Store(_) => None,
+            Self::State { message, .. } | Self::Refused { message, .. } => f.write_str(message),
+            Self::Output(why) => write!(f, "the files of output cannot be pruned: {why}"),
             Self::Store(error) => error.fmt(f),
         }
     }

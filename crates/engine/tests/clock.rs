@@ -158,6 +158,21 @@ fn after_a_step_back_that_is_confirmed_a_person_sets_the_cursors_back() {
 }
 
 #[test]
+fn stamps_of_a_doubted_clock_are_corrected() {
+    let (mut world, guard) = guarded();
+    live(&mut world, 59);
+    world.advance(Duration::from_secs(1));
+    guard.step(YEAR * 1_000_000);
+    let now = world.now();
+    let ends = |wall: Timestamp| world.clock.of_wall(wall);
+    let wall = now.saturating_add(Duration::from_secs(YEAR.unsigned_abs()));
+    assert_eq!(ends(wall), now, "it was stamped after the step");
+    assert_eq!(ends(now), now, "and this one before");
+    guard.accept();
+    assert_eq!((ends(wall), ends(now)), (wall, now), "what is believed is not corrected");
+}
+
+#[test]
 fn small_steps_are_followed() {
     let (mut world, guard) = guarded();
     live(&mut world, 90);
