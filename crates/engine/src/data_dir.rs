@@ -60,11 +60,6 @@ impl DataDir {
         self.root.join("journal")
     }
 
-    /// The newest instant that was believed, for the next process.
-    pub fn clock(&self) -> PathBuf {
-        self.root.join("clock")
-    }
-
     /// Where a line is written for each attempt that ended.
     pub fn attempt_log(&self) -> PathBuf {
         self.root.join("attempts.log")
@@ -73,6 +68,11 @@ impl DataDir {
     /// Where the output of all attempts is, in a folder a day.
     pub fn logs(&self) -> PathBuf {
         self.root.join("logs")
+    }
+
+    /// The newest instant that was believed, for the next process.
+    pub fn clock(&self) -> PathBuf {
+        self.root.join("clock")
     }
 
     /// Where the output of an attempt is: made of the run's id and a number alone, never of what a client says.

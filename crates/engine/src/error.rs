@@ -32,6 +32,8 @@ pub enum EngineError {
         /// What to do instead.
         hint: String,
     },
+    /// The files of output could not be read or removed.
+    Output(String),
     /// It is refused for a reason with a page of its own.
     Refused {
         /// The page.
@@ -41,8 +43,6 @@ pub enum EngineError {
         /// What to do instead.
         hint: String,
     },
-    /// The files of output could not be read or removed.
-    Output(String),
     /// The store could not do it.
     Store(StoreError),
 }
@@ -56,8 +56,8 @@ impl EngineError {
             Self::Definition(diagnostics) => diagnostics.first().map_or(Code("RUN003"), |d| d.code),
             Self::Owned { .. } => Code("RUN004"),
             Self::State { .. } => Code("RUN005"),
-            Self::Refused { code, .. } => *code,
             Self::Output(_) => Code("EXE021"),
+            Self::Refused { code, .. } => *code,
             Self::Store(error) => error.code(),
         }
     }

@@ -133,16 +133,6 @@ impl Engine {
         *self.inner.definitions_fault.lock().expect("no holder of this lock panics") = fault;
     }
 
-    pub(crate) fn known_repeated(&self) -> Option<Arc<Repeated>> {
-        self.inner.repeated.lock().expect("no holder of this lock panics").clone()
-    }
-
-    pub(crate) fn know_repeated(&self, repeated: Repeated) -> Arc<Repeated> {
-        let repeated = Arc::new(repeated);
-        *self.inner.repeated.lock().expect("no holder of this lock panics") = Some(repeated.clone());
-        repeated
-    }
-
     /// How much history and output is kept.
     pub fn keep(&self) -> Keep {
         *self.inner.keep.lock().expect("no holder of this lock panics")
@@ -151,6 +141,16 @@ impl Engine {
     /// Says how much history and output is kept.
     pub fn set_keep(&self, keep: Keep) {
         *self.inner.keep.lock().expect("no holder of this lock panics") = keep;
+    }
+
+    pub(crate) fn known_repeated(&self) -> Option<Arc<Repeated>> {
+        self.inner.repeated.lock().expect("no holder of this lock panics").clone()
+    }
+
+    pub(crate) fn know_repeated(&self, repeated: Repeated) -> Arc<Repeated> {
+        let repeated = Arc::new(repeated);
+        *self.inner.repeated.lock().expect("no holder of this lock panics") = Some(repeated.clone());
+        repeated
     }
 
     pub(crate) fn count_quarantine(&self) {
