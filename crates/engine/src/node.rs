@@ -14,6 +14,7 @@ use crate::supervisor::journal::Past;
 use crate::supervisor::protocol::{AttemptId, Ended, Report, Running as Known, SpawnError};
 use punctual_core::attempt::{Attempt, Outcome};
 use punctual_core::error::Code;
+use punctual_core::failpoint;
 use punctual_core::fire::Input;
 use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job};
@@ -270,6 +271,7 @@ impl Node {
     /// # Errors
     /// The store could not do it. What ended is kept for the next cycle.
     pub async fn cycle_once(&mut self, executor: &mut dyn Executor) -> Result<Cycled, EngineError> {
+        failpoint::reach("cycle.before").map_err(|_| StoreError::Deadline)?;
         if self.adrift {
             self.catch_up(executor).await?;
         }
@@ -334,6 +336,9 @@ impl Node {
         kinds: Kinds,
         executor: &mut dyn Executor,
     ) -> Result<Cycled, EngineError> {
+        if self.has_ended() {
+            failpoint::reach("settle.before").map_err(|_| StoreError::Deadline)?;
+        }
         let now = self.engine.clock().now();
         let ended: BTreeMap<(RunId, Fence), Attempt> = match kinds.ended {
             true => self.ended.iter().take(batch).map(|(k, v)| (*k, v.clone())).collect(),
@@ -353,6 +358,7 @@ impl Node {
         let settled: Vec<(RunId, Fence)> = ended.keys().copied().collect();
         let (fired, effects, done) = self
             .write(ask, move |book, snapshot| {
+                failpoint::pass("cycle.decide");
                 settle(book, &ended);
                 // Those that are left are due still, and the next cycle begins at once.
                 for trigger in &snapshot.due {
@@ -375,8 +381,12 @@ impl Node {
                     settled.iter().for_each(|key| _ = self.ended.remove(key));
                 }
             })?;
+        if !settled.is_empty() {
+            failpoint::pass("settle.after");
+        }
         self.forget(&settled);
         executor.recorded(&settled);
+        failpoint::pass("cycle.after-write");
         let mut cycled = Cycled { fired, finished: effects.finished.len(), ..Cycled::default() };
         self.carry_out(&effects, &done.taken, executor, &mut cycled);
         cycled.next = self.engine.store().earliest_due().await?;
@@ -490,7 +500,7 @@ impl Node {
                 if running.run.fence != Fence(attempt.fence) {
                     return false;
                 }
-                let at = Timestamp::from_micros(*at_us);
+                let at = self.engine.clock().of_wall(Timestamp::from_micros(*at_us));
                 running.started = Some(at);
                 self.engine.note_start(id, running.run.fence, at);
                 true
@@ -511,9 +521,17 @@ impl Node {
             return false;
         }
         let number = running.run.next_attempt();
+        let ended = &self.by_the_clock(ended);
         let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), running.job.timeout);
         self.ended.insert((id, running.run.fence), attempt);
         true
+    }
+
+    /// The same with the supervisor's stamps, which are the wall clock's, as the time they were.
+    fn by_the_clock(&self, ended: &Ended) -> Ended {
+        let clock = self.engine.clock();
+        let time = |micros| clock.of_wall(Timestamp::from_micros(micros)).as_micros();
+        Ended { started_us: ended.started_us.map(time), at_us: time(ended.at_us), ..ended.clone() }
     }
 
     /// Takes the end of a handler's attempt.
