@@ -13,6 +13,7 @@ pub mod error;
 pub mod executor;
 pub mod handlers;
 pub mod inbox;
+mod limits;
 pub mod node;
 mod quarantine;
 pub mod retention;

@@ -102,6 +102,12 @@ impl Groups {
         groups
     }
 
+    /// What nothing enforces of the limits of a job, and why, for people; `None` if all of it holds.
+    pub fn unenforced_of(&self, limits: &job::Limits) -> Option<String> {
+        let job::Limits { cpu_millis, memory_bytes, pids } = *limits;
+        self.unenforced(&Limits { cpu_millis, memory_bytes, pids })
+    }
+
     /// The group of an attempt with these limits, and what of them nothing enforces. An attempt without limits has
     /// none.
     pub fn bound(&self, name: &str, limits: &Limits) -> Bounded {
@@ -289,12 +295,6 @@ impl Drop for Group {
         // One that something is in is removed by the next session.
         self.remove();
     }
-}
-
-/// What of `limits` nothing enforces for jobs of this data directory, and why, for people; `None` if all of it holds.
-pub fn unenforced(data: &Path, limits: &job::Limits) -> Option<String> {
-    let job::Limits { cpu_millis, memory_bytes, pids } = *limits;
-    Groups::make(data).unenforced(&Limits { cpu_millis, memory_bytes, pids })
 }
 
 /// Kills what dead sessions of the data directory have left, and removes their groups. Only whoever holds that
