@@ -1,7 +1,6 @@
 //! The real daemon while its wall clock is stepped, runs fast or slow, or is set while none runs. libfaketime stands
 //! between the daemon and the wall clock; the clock that counts since boot is the machine's.
 
-#[allow(dead_code, reason = "each test takes what it needs")]
 mod support;
 
 use punctual_engine::clock::Clock;
