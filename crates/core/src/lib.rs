@@ -6,9 +6,11 @@
 
 pub mod civil;
 pub mod error;
+pub mod failpoint;
 pub mod guard;
 pub mod id;
 pub mod invariant;
+pub mod sabotage;
 pub mod time;
 pub mod zone;
 

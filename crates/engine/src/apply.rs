@@ -8,13 +8,14 @@ use crate::clock;
 use crate::control::{has_boot, remember_boot, resume};
 use crate::error::EngineError;
 use crate::shared::Engine;
+use punctual_core::failpoint;
 use punctual_core::fire::{self, Input};
 use punctual_core::id::{JobId, Revision, TriggerId};
 use punctual_core::job::{Job, Overlap};
 use punctual_core::spec::{JobSpec, spec_diff};
 use punctual_core::trigger::{Trigger, TriggerState};
 use punctual_store::row::{JobRow, Pause, RevisionRow, TriggerRow};
-use punctual_store::{Ask, Snapshot};
+use punctual_store::{Ask, Snapshot, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -90,6 +91,7 @@ impl Engine {
         let boot = self.daemon().map(|_| clock::boot_id());
         let owner = owner.to_owned();
         let mut ask = Ask { jobs_all: true, ..Ask::default() };
+        let engine = self.clone();
         let work = move |book: &mut Book, _: &Snapshot| {
             let mut apply = Apply::new(book, &owner, &before);
             for one in &incoming {
@@ -99,12 +101,15 @@ impl Engine {
                 let kept: BTreeSet<&str> = incoming.iter().map(|i| i.spec.name.as_str()).collect();
                 apply.retire_others(&kept);
             }
+            engine.expect(&apply.learned);
             Ok((apply.changes, apply.learned))
         };
         if mode == ApplyMode::DryRun {
             return Ok(self.look(&mut ask, work).await?.0);
         }
+        failpoint::reach("apply.before-write").map_err(|_| StoreError::Deadline)?;
         let ((changes, learned), effects, _) = self.write(&mut ask, work).await?;
+        failpoint::reach("apply.after-write").map_err(|e| StoreError::CommitUnknown(e.to_string()))?;
         self.learn(learned);
         self.follow(&effects);
         Ok(changes)
@@ -309,11 +314,10 @@ impl<'a> Apply<'a> {
             .cloned()
             .collect();
         for row in gone {
+            for trigger in self.triggers(row.id).iter().filter(|t| t.live) {
+                self.book.dispose(trigger.id, &so_far(&row));
+            }
             for mut trigger in self.triggers(row.id) {
-                if trigger.live {
-                    self.book.dispose(trigger.id, &so_far(&row));
-                    trigger = self.book.triggers[&trigger.id].clone();
-                }
                 trigger.state.next_at = None;
                 trigger.live = false;
                 self.book.put_trigger(trigger);

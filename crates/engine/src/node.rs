@@ -14,10 +14,12 @@ use crate::supervisor::journal::Past;
 use crate::supervisor::protocol::{AttemptId, Ended, Report, Running as Known, SpawnError};
 use punctual_core::attempt::{Attempt, Outcome};
 use punctual_core::error::Code;
+use punctual_core::failpoint;
 use punctual_core::fire::Input;
 use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunEvent, RunState};
+use punctual_core::sabotage;
 use punctual_core::time::Timestamp;
 use punctual_store::{Ask, Cycle, Done, Snapshot, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,7 +170,7 @@ impl Node {
         let seen = self.ended.clone();
         let (lost, effects, done) = self
             .write(ask, move |book, snapshot| {
-                let mut lost = Vec::new();
+                let (mut lost, mut settled) = (Vec::new(), Vec::new());
                 for run in &snapshot.runs {
                     let RunState::Leased(lease) = &run.state else { continue };
                     if lease.owner == me {
@@ -187,11 +189,13 @@ impl Node {
                             executor::lost(run, lease.owner, starts.get(&id).copied(), book.now())
                         }
                     };
-                    let is_lost = attempt.outcome == Outcome::Lost;
-                    if book.event(run.id, RunEvent::Ended { fence: lease.fence, attempt }) && is_lost {
+                    if attempt.outcome == Outcome::Lost {
                         lost.push(run.clone());
                     }
+                    settled.push((run.id, RunEvent::Ended { fence: lease.fence, attempt }));
                 }
+                let settled = book.events(settled);
+                lost.retain(|run: &Run| settled.contains(&run.id));
                 Ok(lost)
             })
             .await?;
@@ -231,6 +235,11 @@ impl Node {
                 decided.stopped.push((run.id, lease.fence));
             }
             if let Some(known) = running.remove(&id) {
+                if sabotage!("lost-while-alive") {
+                    self.adopt(&run, None);
+                    self.ended.insert((run.id, run.fence), executor::lost(&run, self.id, None, run.due));
+                    continue;
+                }
                 attached.adopted += 1;
                 self.adopt(&run, Some(Timestamp::from_micros(known.at_us)));
             } else if let Some(end) = ended.remove(&id) {
@@ -262,6 +271,7 @@ impl Node {
     /// # Errors
     /// The store could not do it. What ended is kept for the next cycle.
     pub async fn cycle_once(&mut self, executor: &mut dyn Executor) -> Result<Cycled, EngineError> {
+        failpoint::reach("cycle.before").map_err(|_| StoreError::Deadline)?;
         if self.adrift {
             self.catch_up(executor).await?;
         }
@@ -278,8 +288,8 @@ impl Node {
         result
     }
 
-    /// The last cycle may not have been carried out to its end: the next one looks first.
-    pub(crate) fn doubt(&mut self) {
+    /// Not all that was decided may have been carried out here: the next cycle looks first.
+    pub fn doubt(&mut self) {
         self.adrift = true;
     }
 
@@ -326,13 +336,19 @@ impl Node {
         kinds: Kinds,
         executor: &mut dyn Executor,
     ) -> Result<Cycled, EngineError> {
+        if self.has_ended() {
+            failpoint::reach("settle.before").map_err(|_| StoreError::Deadline)?;
+        }
         let now = self.engine.clock().now();
         let ended: BTreeMap<(RunId, Fence), Attempt> = match kinds.ended {
             true => self.ended.iter().take(batch).map(|(k, v)| (*k, v.clone())).collect(),
             false => BTreeMap::new(),
         };
         let mut ask = self.ask();
-        let free = self.slots.saturating_sub(self.running.len() - self.settling());
+        let free = match sabotage!("slots-ignored") {
+            true => usize::MAX,
+            false => self.slots.saturating_sub(self.running.len() - self.settling()),
+        };
         let slots = if executor.is_ready() { free } else { 0 };
         ask.due = kinds.due.then_some((now, batch));
         // More than can start are looked at, so that what waits too long expires while every slot is taken.
@@ -342,6 +358,7 @@ impl Node {
         let settled: Vec<(RunId, Fence)> = ended.keys().copied().collect();
         let (fired, effects, done) = self
             .write(ask, move |book, snapshot| {
+                failpoint::pass("cycle.decide");
                 settle(book, &ended);
                 // Those that are left are due still, and the next cycle begins at once.
                 for trigger in &snapshot.due {
@@ -358,9 +375,18 @@ impl Node {
                 book.start(id, slots, shadow, &shunned);
                 Ok(snapshot.due.len())
             })
-            .await?;
+            .await
+            .inspect_err(|_| {
+                if sabotage!("end-forgotten") {
+                    settled.iter().for_each(|key| _ = self.ended.remove(key));
+                }
+            })?;
+        if !settled.is_empty() {
+            failpoint::pass("settle.after");
+        }
         self.forget(&settled);
         executor.recorded(&settled);
+        failpoint::pass("cycle.after-write");
         let mut cycled = Cycled { fired, finished: effects.finished.len(), ..Cycled::default() };
         self.carry_out(&effects, &done.taken, executor, &mut cycled);
         cycled.next = self.engine.store().earliest_due().await?;
@@ -428,7 +454,7 @@ impl Node {
             cycled.started += 1;
             self.start(&job, run, executor);
         }
-        for (run, fence) in &effects.stopped {
+        for (run, fence) in effects.stopped.iter().filter(|_| !sabotage!("stop-not-sent")) {
             executor.stop(*run, *fence);
         }
         for run in &effects.attempted {
@@ -491,7 +517,7 @@ impl Node {
     pub fn ended(&mut self, ended: &Ended) -> bool {
         let Ok(id) = ended.attempt.run.parse::<RunId>() else { return false };
         let Some(running) = self.running.get(&id) else { return false };
-        if running.run.fence != Fence(ended.attempt.fence) {
+        if running.run.fence != Fence(ended.attempt.fence) && !sabotage!("any-fence-settles") {
             return false;
         }
         let number = running.run.next_attempt();
@@ -546,7 +572,7 @@ impl Node {
         }
         if let Err(EngineError::Store(StoreError::CycleMoved { current })) = &result {
             self.cycles = *current;
-            self.adrift = true;
+            self.adrift = !sabotage!("unknown-is-lost");
         }
         result
     }
@@ -565,9 +591,11 @@ impl Kinds {
 }
 
 fn settle(book: &mut Book, ended: &BTreeMap<(RunId, Fence), Attempt>) {
-    for ((run, fence), attempt) in ended {
-        book.event(*run, RunEvent::Ended { fence: *fence, attempt: attempt.clone() });
-    }
+    book.events(
+        ended.iter().map(|((run, fence), attempt)| {
+            (*run, RunEvent::Ended { fence: *fence, attempt: attempt.clone() })
+        }),
+    );
 }
 
 /// When the present attempt of a leased run was due to start.

@@ -16,6 +16,7 @@ use crate::supervisor::protocol::{AttemptId, Report, Request, Start};
 use crate::supervisor::{Session, Supervisor};
 use crate::timer::Timer;
 use punctual_core::error::{Code, Diagnostic};
+use punctual_core::failpoint;
 use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job, Process};
 use punctual_core::run::{Run, RunState, Verdict};
@@ -233,6 +234,9 @@ impl Daemon {
     }
 
     fn wait(&self, until: Timestamp) -> Result<(), String> {
+        if self.hands.supervisor.as_ref().is_some_and(Supervisor::has_unread) {
+            return Ok(());
+        }
         let length = until.since(self.engine.clock().now());
         let link = self.hands.supervisor.as_ref().map(Supervisor::poll_fd);
         let event = self.engine.inbox().event();
@@ -264,6 +268,7 @@ impl Daemon {
         for message in self.engine.inbox().take() {
             match message {
                 Message::Wake => {}
+                Message::Unsure => self.node.doubt(),
                 Message::Handled(handled) => self.node.handled(&handled),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
                 Message::Remark(text) => self.hands.observer.remark(&text),
@@ -278,6 +283,7 @@ impl Daemon {
         let reports = supervisor.receive();
         let (open, replaced) = (supervisor.is_open(), supervisor.is_replaced());
         for report in reports {
+            failpoint::pass("report.received");
             if self.node.report(&report) {
                 continue;
             }
@@ -317,6 +323,7 @@ impl Daemon {
     }
 
     fn shut_down(mut self, at_stop: AtStop) -> Result<(), String> {
+        failpoint::reach("shutdown.begin").map_err(|e| e.to_string())?;
         let grace = if at_stop == AtStop::End { self.node.grace_max() } else { Duration::ZERO };
         let limit = Monotonic::now().after(grace + SHUTDOWN);
         if at_stop == AtStop::End {
@@ -344,6 +351,7 @@ impl Daemon {
             }
         }
         self.part(at_stop);
+        failpoint::reach("shutdown.settled").map_err(|e| e.to_string())?;
         self.engine.store().close();
         Ok(())
     }
@@ -473,7 +481,9 @@ impl Executor for Hands {
             Action::Run(process) => {
                 let log = self.engine.data().log(run.id, run.next_attempt());
                 let start = executor::start(job, process, run, log, &self.account)?;
+                failpoint::reach("start.before-request").map_err(|e| e.to_string())?;
                 self.request(&Request::Start(Box::new(start)));
+                failpoint::pass("start.after-request");
                 Ok(())
             }
             Action::Handler(name) => {
@@ -496,6 +506,7 @@ impl Executor for Hands {
         }
         let attempts =
             attempts.iter().map(|(run, fence)| AttemptId { run: run.to_string(), fence: fence.0 }).collect();
+        failpoint::pass("ack.before");
         self.request(&Request::Ack { attempts });
     }
 

@@ -6,6 +6,7 @@ mod commands;
 mod data;
 mod definitions;
 mod export;
+mod failpoint;
 mod failure;
 mod import;
 mod local;
@@ -95,6 +96,7 @@ fn after_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
 }
 
 fn main() -> ExitCode {
+    failpoint::listen();
     let arguments = std::env::args_os().collect();
     let cli = Cli::parse_from(after_command(arguments));
     let Some(command) = cli.command else {

@@ -16,6 +16,7 @@ use super::links::{Heard, Links};
 use super::protocol::{self, AttemptId, Ended, Limits, Report, Request, Running, Told};
 use super::tree;
 use crate::clock::{Awake, Clock, Monotonic};
+use punctual_core::failpoint;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, set_child_subreaper, waitpid};
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,6 +108,7 @@ impl Supervisor {
         self.drains.seen();
         for id in ready.ended {
             if let Some(child) = self.children.get_mut(&id) {
+                failpoint::pass("supervisor.at-exit");
                 child.on_exit(&self.clock);
             }
         }
@@ -183,6 +185,7 @@ impl Supervisor {
                     }
                 }
                 Heard::Request(Request::Ack { attempts }) => {
+                    failpoint::pass("supervisor.acknowledged");
                     attempts.iter().for_each(|attempt| self.journal.acknowledged(attempt));
                 }
                 Heard::Request(Request::Shutdown) => self.end(Told::Shutdown),
@@ -209,6 +212,7 @@ impl Supervisor {
             pid: child.pid(),
         };
         let running = self.children.iter().map(running).collect();
+        failpoint::pass("supervisor.attached");
         self.links.welcome(running, self.journal.unacknowledged().cloned().collect());
     }
 
@@ -218,10 +222,13 @@ impl Supervisor {
         if self.children.contains_key(&attempt) || self.journal.has_ended(&attempt) {
             return;
         }
+        failpoint::pass("supervisor.before-spawn");
         let bounded = self.bound(&start);
         match Child::spawn(start, &self.launcher, &self.clock, bounded, &mut self.drains) {
             Ok(child) => {
+                failpoint::pass("supervisor.after-spawn");
                 self.journal.started(&attempt, child.pid(), child.started_us());
+                failpoint::pass("supervisor.after-journal");
                 let at_us = child.started_us();
                 self.links.send(&Report::Started { attempt: attempt.clone(), at_us, pid: child.pid() });
                 self.children.insert(attempt, child);
@@ -254,7 +261,9 @@ impl Supervisor {
 
     /// In the journal first: a daemon that knows of an end may rely on its being kept.
     fn note_end(&mut self, ended: Ended) {
+        failpoint::pass("supervisor.before-end-journal");
         self.journal.ended(ended.clone());
+        failpoint::pass("supervisor.after-end-journal");
         self.links.send(&Report::Ended(ended));
     }
 

@@ -4,6 +4,7 @@ use crate::attempt_log::{self, AttemptLog, LogFormat};
 use crate::commands::prune::KeepArgs;
 use crate::data::Data;
 use crate::definitions;
+use crate::failpoint;
 use punctual_core::error::{Code, Diagnostic};
 use punctual_core::job::Job;
 use punctual_core::run::Run;
@@ -183,8 +184,9 @@ fn serve(args: &Args) -> Result<(), String> {
             error(UNUSABLE, format!("the data directory {} cannot be locked: {e}", directory.display()))
         }
     })?;
-    let store = Store::open_sqlite(&data.store(), SqliteOptions::new(punctual_engine::clock::since_boot))
-        .map_err(|e| error(e.code(), e.to_string()))?;
+    let mut options = SqliteOptions::new(punctual_engine::clock::since_boot);
+    failpoint::shorten(&mut options);
+    let store = Store::open_sqlite(&data.store(), options).map_err(|e| error(e.code(), e.to_string()))?;
     let zones = punctual_engine::zones::open();
     let engine = Engine::new(store, zones, Clock::guarded(&data), data);
     let mut seen = Vec::new();

@@ -50,6 +50,11 @@ impl World {
     /// Starts the daemon with further arguments and environment variables, and waits until it answers.
     pub fn start_with(&mut self, arguments: &[&str], environment: &[(&str, &str)]) {
         self.launch(arguments, environment);
+        self.answer();
+    }
+
+    /// Waits until the daemon answers.
+    pub fn answer(&mut self) {
         let socket = self.path("data/punctual.sock");
         until("the daemon to answer", || {
             let daemon = self.daemon.as_mut().expect("it was just started");
@@ -89,6 +94,15 @@ impl World {
                 words.get(1) == Some(&&b"__supervise"[..]) && words.get(2) == Some(&journal.as_bytes())
             })
             .collect()
+    }
+
+    /// Whether there is no daemon, or it has ended by itself; then there is none any more.
+    pub fn has_ended(&mut self) -> bool {
+        let ended = |daemon: &mut Child| daemon.try_wait().expect("it is a child").is_some();
+        if self.daemon.as_mut().is_some_and(ended) {
+            self.daemon = None;
+        }
+        self.daemon.is_none()
     }
 
     /// Waits for the end of a daemon that was told or made to end.
