@@ -41,6 +41,8 @@ pub struct Effects {
     pub leased: Vec<Run>,
     /// Told to end while an attempt is under way: stop it.
     pub stopped: Vec<(RunId, Fence)>,
+    /// Whose last attempt ended by this decision, as they stood after it.
+    pub attempted: Vec<Run>,
     /// Ended by this decision.
     pub finished: Vec<Run>,
     /// Definitions that were needed and not at hand: load them and decide again.
@@ -302,6 +304,9 @@ impl Book {
         invariant!(I6, next.fence >= run.fence, "run {id}: fence {:?} after {:?}", next.fence, run.fence);
         let successes = next.attempts.iter().filter(|a| a.outcome == Outcome::Success).count();
         invariant!(I11, successes <= 1, "run {id} has {successes} successes");
+        if matches!(event, RunEvent::Ended { .. }) {
+            self.effects.attempted.push(next.clone());
+        }
         if let (RunState::Leased(lease), RunEvent::Stop(_)) = (&next.state, event) {
             self.effects.stopped.push((id, lease.fence));
         }
