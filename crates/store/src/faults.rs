@@ -57,8 +57,11 @@ pub(crate) async fn transact(
     deadline: Duration,
     mut decide: crate::Decide,
 ) -> Result<Done> {
-    let Some(faults) = armed() else { return store.transact_plain(ask, deadline, decide).await };
-    let refuse = faults.borrow_mut().before(&ask)?;
+    // What is armed is not held over a wait: futures of the store may be sent to other threads.
+    let Some(refuse) = armed().map(|faults| faults.borrow_mut().before(&ask)) else {
+        return store.transact_plain(ask, deadline, decide).await;
+    };
+    let refuse = refuse?;
     let seen = Arc::new(Mutex::new(None));
     let kept = Arc::clone(&seen);
     let answer = store.transact_plain(
@@ -75,7 +78,10 @@ pub(crate) async fn transact(
     );
     let answer = answer.await;
     let decision = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-    faults.borrow_mut().after(decision.as_ref(), answer)
+    match armed() {
+        Some(faults) => faults.borrow_mut().after(decision.as_ref(), answer),
+        None => answer,
+    }
 }
 
 /// A row that every store refuses at the end of a decision, when all else has been written: its job does not exist.
