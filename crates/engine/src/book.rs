@@ -4,7 +4,9 @@
 //! pause, a submitted run. It has no effects and reads no clock; what must happen after the commit is returned
 //! beside the decision.
 
+use crate::backfill::is_backfill;
 use crate::definitions::Definitions;
+use crate::set_back::Repeated;
 use punctual_core::admission::{Admission, Arriving, admit};
 use punctual_core::attempt::Outcome;
 use punctual_core::fire::{self, Firing, Input};
@@ -58,6 +60,7 @@ pub struct Effects {
 pub struct Book {
     now: Timestamp,
     definitions: Arc<Definitions>,
+    repeated: Arc<Repeated>,
     pub(crate) jobs: BTreeMap<JobId, JobRow>,
     pub(crate) triggers: BTreeMap<TriggerId, TriggerRow>,
     runs: BTreeMap<RunId, Run>,
@@ -76,8 +79,13 @@ pub struct Book {
 }
 
 impl Book {
-    /// Opens the book at `now`.
-    pub fn new(snapshot: &Snapshot, definitions: Arc<Definitions>, now: Timestamp) -> Self {
+    /// Opens the book at `now`. What is in `repeated` has run and runs no more.
+    pub fn new(
+        snapshot: &Snapshot,
+        definitions: Arc<Definitions>,
+        repeated: Arc<Repeated>,
+        now: Timestamp,
+    ) -> Self {
         let mut unfinished: BTreeMap<JobId, BTreeSet<RunId>> = BTreeMap::new();
         for run in &snapshot.runs {
             unfinished.entry(run.job).or_default().insert(run.id);
@@ -86,6 +94,7 @@ impl Book {
             unfinished,
             now,
             definitions,
+            repeated,
             jobs: snapshot.jobs.iter().map(|j| (j.id, j.clone())).collect(),
             triggers: snapshot.triggers.iter().map(|t| (t.id, t.clone())).collect(),
             runs: snapshot.runs.iter().map(|r| (r.id, r.clone())).collect(),
@@ -195,11 +204,12 @@ impl Book {
     }
 
     /// Whether a run of the trigger has not ended.
-    fn is_under_way(&self, job: JobId, trigger: TriggerId) -> bool {
+    pub(crate) fn is_under_way(&self, job: JobId, trigger: TriggerId) -> bool {
         self.unfinished.get(&job).into_iter().flatten().any(|run| self.runs[run].trigger == Some(trigger))
     }
 
-    fn take_firing(&mut self, job: &Arc<Job>, revision: Revision, mut row: TriggerRow, firing: Firing) {
+    fn take_firing(&mut self, job: &Arc<Job>, revision: Revision, mut row: TriggerRow, mut firing: Firing) {
+        self.pass_by_what_ran(job, &row, &mut firing);
         if firing.state != row.state {
             row.state = firing.state;
             self.put_trigger(row.clone());
@@ -212,6 +222,25 @@ impl Book {
         }
         for occurrence in firing.occurrences {
             self.admit(job, row.job, revision, Some(&row), occurrence, String::new(), Arriving::Fired);
+        }
+    }
+
+    /// Takes out what ran when the clock was ahead: that is its disposition, and it has been counted.
+    fn pass_by_what_ran(&mut self, job: &Job, row: &TriggerRow, firing: &mut Firing) {
+        if self.repeated.runs.is_empty() {
+            return;
+        }
+        let before = firing.occurrences.len();
+        let id = |o: &Occurrence| RunId::derive(&job.name, &row.name, &o.key, o.nominal);
+        firing.occurrences.retain(|occurrence| !self.repeated.runs.contains(&id(occurrence)));
+        let passed = before - firing.occurrences.len();
+        firing.state.fired -= passed as u64;
+        if passed > 0
+            && firing.state.next_at.is_none()
+            && let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name)
+        {
+            // It may have ended by the count alone.
+            firing.state.next_at = self.next_of(trigger, &TriggerRow { state: firing.state, ..row.clone() });
         }
     }
 
@@ -228,7 +257,12 @@ impl Book {
         arriving: Arriving,
     ) -> Option<RunId> {
         let (active, held) = self.unfinished(job_id);
-        let admission = admit(job.overlap, active.len(), held.len(), arriving);
+        let (active, held, filling) = self.beside(active, held, arriving);
+        let admission = match admit(job.overlap, active.len(), held.len(), arriving) {
+            // What is back-filled does not make a trigger skip, and is not cancelled for it: it goes on after.
+            Admission::Queue if filling && job.overlap != Overlap::Allow => Admission::Hold,
+            admission => admission,
+        };
         let state = match admission {
             Admission::Queue => RunState::Queued { due: occurrence.due },
             Admission::Hold | Admission::CancelOthers => RunState::Held(Hold::Overlap),
@@ -274,6 +308,24 @@ impl Book {
             }
         }
         Some(id)
+    }
+
+    /// The unfinished runs that count for what arrives, and whether there are others: those of a back-fill count for
+    /// each other only.
+    fn beside(
+        &self,
+        mut active: Vec<RunId>,
+        mut held: Vec<RunId>,
+        arriving: Arriving,
+    ) -> (Vec<RunId>, Vec<RunId>, bool) {
+        let before = active.len() + held.len();
+        if arriving != Arriving::Backfilled {
+            let own = |id: &RunId| !is_backfill(&self.runs[id]);
+            active.retain(own);
+            held.retain(own);
+        }
+        let filling = active.len() + held.len() < before;
+        (active, held, filling)
     }
 
     /// Applies an event to a run, with all that follows from its end. False if the run cannot take it.
@@ -340,6 +392,10 @@ impl Book {
             if let Some(trigger) = run.trigger {
                 self.rearm(run.job, run.revision, trigger);
             }
+            // What follows a job follows its present, not its past.
+            if is_backfill(&run) {
+                continue;
+            }
             let Some(name) = self.jobs.get(&run.job).map(|j| j.name.clone()) else { continue };
             for trigger in self.waiting_for(&name) {
                 self.fire(trigger, &Input::UpstreamEnded { run: run.id, verdict });
@@ -376,12 +432,13 @@ impl Book {
         }
     }
 
-    /// Lets the oldest held run of a job go if nothing of it is queued or leased.
+    /// Lets the oldest held run of a job go, those of a back-fill last, if nothing of it is queued or leased.
     fn release(&mut self, job: JobId) {
         let (active, held) = self.unfinished(job);
         if active.is_empty()
             && !sabotage!("held-never-released")
-            && let Some(oldest) = held.into_iter().min_by_key(|id| (self.runs[id].nominal, *id))
+            && let Some(oldest) =
+                held.into_iter().min_by_key(|id| (is_backfill(&self.runs[id]), self.runs[id].nominal, *id))
         {
             self.event(oldest, RunEvent::Release);
         }
@@ -502,6 +559,15 @@ impl Book {
             row.id.0,
             row.state
         );
+        self.triggers_changed.insert(row.id);
+        self.triggers.insert(row.id, row);
+    }
+
+    /// Writes a trigger row whose cursor goes back because a person said so.
+    pub fn set_back(&mut self, row: TriggerRow) {
+        if !self.decision.set_back.contains(&row.id) {
+            self.decision.set_back.push(row.id);
+        }
         self.triggers_changed.insert(row.id);
         self.triggers.insert(row.id, row);
     }

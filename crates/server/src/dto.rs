@@ -1,6 +1,8 @@
 //! The shapes users see, exactly as `docs/reference/json.md` says: camelCase, instants as RFC 3339 in UTC, what is
 //! absent is `null`. The client reads the same types that the server writes.
 
+pub use crate::routes::backfill::{BackfillDto, BackfillRequestDto};
+pub use crate::routes::clock::{AcceptedDto, AheadDto, ClockDto, SaidDto, SetBackDto};
 use punctual_core::attempt::Attempt;
 use punctual_core::run::{Run, RunState};
 use punctual_core::time::Timestamp;
@@ -370,6 +372,8 @@ pub struct StatusDto {
     pub shadow: bool,
     /// Items set aside since it started because they could not be decided; above 0 is a bug of Punctual.
     pub quarantined: u64,
+    /// What is wrong with its clock, in a sentence.
+    pub clock_fault: Option<String>,
     /// The definitions it serves.
     pub definitions: Option<String>,
     /// Why these, as they stand in their files, are not in force: the first of their errors.
@@ -390,6 +394,7 @@ impl From<Status> for StatusDto {
             shadow: status.shadow,
             quarantined: status.quarantined,
             definitions_fault: status.definitions_fault,
+            clock_fault: status.clock_fault,
             definitions: Some(status.owner).filter(|o| !o.is_empty()),
         }
     }

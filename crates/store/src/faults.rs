@@ -57,11 +57,9 @@ pub(crate) async fn transact(
     deadline: Duration,
     mut decide: crate::Decide,
 ) -> Result<Done> {
-    // What is armed is not held over a wait: futures of the store may be sent to other threads.
-    let Some(refuse) = armed().map(|faults| faults.borrow_mut().before(&ask)) else {
-        return store.transact_plain(ask, deadline, decide).await;
-    };
-    let refuse = refuse?;
+    // Looked up before and after the wait, for what is armed cannot go to another thread, and this future can.
+    let before = armed().map(|faults| faults.borrow_mut().before(&ask)).transpose()?;
+    let Some(refuse) = before else { return store.transact_plain(ask, deadline, decide).await };
     let seen = Arc::new(Mutex::new(None));
     let kept = Arc::clone(&seen);
     let answer = store.transact_plain(
