@@ -16,6 +16,7 @@ cargo xtask kill [--rounds N] [--seed S] [--worlds N] [--report FILE] [--debug]
                                       kills the real binary at random instants; the checker judges what is left
 cargo xtask kill --failpoints [--stop SECONDS] [--only NAME] [--worlds N] [--report FILE] [--debug]
                                       the same at every named point: abort, error, stop
+cargo xtask sim [--seeds N] [--from S] the simulator; with --sabotage all, what it is measured by; with --help, more
 cargo xtask bench-time                the next firing, in nanoseconds, beside croner and cron";
 
 fn main() -> ExitCode {
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root(), tidy::Ratchet::Keep),
         ["tidy", "--ratchet"] => tidy::run(&root(), tidy::Ratchet::Lower),
         ["kill", options @ ..] => kill::run(&root(), options),
+        ["sim", arguments @ ..] => sim(arguments),
         ["bench-time"] => oracles::bench(&root()),
         ["oracles"] => oracles::run(&root(), "3000", "1"),
         ["oracles", count] => oracles::run(&root(), count, "1"),
@@ -36,6 +38,25 @@ fn main() -> ExitCode {
         other => {
             eprintln!("error: no chore {:?}\n\n{HELP}", other.join(" "));
             ExitCode::from(2)
+        }
+    }
+}
+
+/// The simulator, optimised, with every assertion and with its sabotages.
+fn sim(arguments: &[&str]) -> ExitCode {
+    let build = ["run", "--quiet", "--locked", "--package", "punctual-sim", "--profile", "sim"];
+    let status = std::process::Command::new(env!("CARGO"))
+        .args(build)
+        .args(["--features", "sabotage", "--"])
+        .args(arguments)
+        .current_dir(root())
+        .status();
+    match status {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: cargo does not start: {error}");
+            ExitCode::FAILURE
         }
     }
 }

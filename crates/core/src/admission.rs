@@ -2,6 +2,7 @@
 
 use crate::job::Overlap;
 use crate::occurrence::Reason;
+use crate::sabotage;
 
 /// What becomes of an arriving occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +30,14 @@ pub enum Arriving {
 
 /// Decides by the job's overlap policy; `active` runs are queued or leased, `held` ones wait for those.
 pub fn admit(overlap: Overlap, active: usize, held: usize, arriving: Arriving) -> Admission {
-    if active + held == 0 {
+    if active + held == 0 || sabotage!("overlap-ignored") {
         return Admission::Queue;
     }
     match overlap {
         Overlap::Allow => Admission::Queue,
         _ if arriving == Arriving::Backfilled => Admission::Hold,
         Overlap::QueueAll => Admission::Hold,
-        Overlap::QueueOne if held == 0 => Admission::Hold,
+        Overlap::QueueOne if held == 0 || sabotage!("queue-one-holds-many") => Admission::Hold,
         Overlap::CancelRunning => Admission::CancelOthers,
         Overlap::Skip | Overlap::QueueOne if arriving == Arriving::Submitted => Admission::Hold,
         Overlap::Skip | Overlap::QueueOne => Admission::Skip(Reason::Overlap),

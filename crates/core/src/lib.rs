@@ -10,6 +10,7 @@ pub mod failpoint;
 pub mod guard;
 pub mod id;
 pub mod invariant;
+pub mod sabotage;
 pub mod time;
 pub mod zone;
 

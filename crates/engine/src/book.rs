@@ -16,6 +16,7 @@ use punctual_core::job::{Job, Overlap};
 use punctual_core::occurrence::{Disposition, Occurrence, Reason, Skip, SkipRange};
 use punctual_core::queue::{self, Candidate, Capacity};
 use punctual_core::run::{Hold, Policy, Run, RunEvent, RunState, StopReason, Verdict};
+use punctual_core::sabotage;
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::{Trigger, When};
 use punctual_store::row::{DedupRow, JobRow, RevisionRow, TriggerRow};
@@ -183,9 +184,10 @@ impl Book {
     pub fn next_of(&mut self, trigger: &Trigger, row: &TriggerRow) -> Option<Timestamp> {
         let When::Time(rule) = &trigger.when else { return None };
         if fire::is_delay(rule) {
+            // A run under way may be one that a rule of another kind made, before an edit.
             return match row.state.next_at {
+                _ if self.is_under_way(row.job, row.id) => None,
                 Some(next) => fire::delay_from(rule, &row.state, next),
-                None if self.is_under_way(row.job, row.id) => None,
                 None => fire::delay_from(rule, &row.state, self.now),
             };
         }
@@ -328,6 +330,25 @@ impl Book {
 
     /// Applies an event to a run, with all that follows from its end. False if the run cannot take it.
     pub fn event(&mut self, id: RunId, event: RunEvent) -> bool {
+        let applied = self.change(id, event);
+        self.follow(applied.then_some(id).as_slice());
+        applied
+    }
+
+    /// Applies events that came about together. What follows from one end sees all of them: an occurrence is not skipped
+    /// because of a run whose end is known as well. The runs that took theirs.
+    pub fn events(&mut self, events: impl IntoIterator<Item = (RunId, RunEvent)>) -> Vec<RunId> {
+        let mut applied = Vec::new();
+        for (id, event) in events {
+            if self.change(id, event) {
+                applied.push(id);
+            }
+        }
+        self.follow(&applied);
+        applied
+    }
+
+    fn change(&mut self, id: RunId, event: RunEvent) -> bool {
         let Some(run) = self.runs.get(&id).cloned() else { return false };
         let Some(job) = self.definition(run.job, run.revision) else { return false };
         let policy = Policy { retry: job.retry, on_lost: job.on_lost };
@@ -335,38 +356,50 @@ impl Book {
         invariant!(I6, next.fence >= run.fence, "run {id}: fence {:?} after {:?}", next.fence, run.fence);
         let successes = next.attempts.iter().filter(|a| a.outcome == Outcome::Success).count();
         invariant!(I11, successes <= 1, "run {id} has {successes} successes");
-        self.runs_changed.insert(id);
-        self.runs.insert(id, next.clone());
         if matches!(event, RunEvent::Ended { .. }) {
             self.effects.attempted.push(next.clone());
         }
-        match (&next.state, event) {
-            (RunState::Leased(lease), RunEvent::Stop(_)) => self.effects.stopped.push((id, lease.fence)),
-            (RunState::Finished { verdict, .. }, _) => self.ended(&next, *verdict),
-            // It waits for a person; nothing waits for it.
-            (RunState::Held(Hold::Lost), _) => self.release(next.job),
-            _ => {}
+        if let (RunState::Leased(lease), RunEvent::Stop(_)) = (&next.state, event) {
+            self.effects.stopped.push((id, lease.fence));
         }
+        if next.is_finished()
+            && let Some(unfinished) = self.unfinished.get_mut(&run.job)
+        {
+            unfinished.remove(&id);
+        }
+        self.runs_changed.insert(id);
+        self.runs.insert(id, next);
         true
     }
 
-    /// What follows from the end of a run: the count of failures, its trigger's delay, held runs, other jobs.
-    fn ended(&mut self, run: &Run, verdict: Verdict) {
-        if let Some(unfinished) = self.unfinished.get_mut(&run.job) {
-            unfinished.remove(&run.id);
+    /// What follows from the ends among changed runs: the count of failures, held runs, then triggers that wait.
+    fn follow(&mut self, changed: &[RunId]) {
+        let mut ended = Vec::new();
+        for id in changed {
+            let run = self.runs[id].clone();
+            match run.state {
+                RunState::Finished { verdict, .. } => {
+                    self.count_failure(run.job, verdict);
+                    self.release(run.job);
+                    ended.push((run, verdict));
+                }
+                // It waits for a person; nothing waits for it.
+                RunState::Held(Hold::Lost) => self.release(run.job),
+                _ => {}
+            }
         }
-        self.count_failure(run.job, verdict);
-        if let Some(trigger) = run.trigger {
-            self.rearm(run.job, run.revision, trigger);
-        }
-        self.release(run.job);
-        // What follows a job follows its present, not its past.
-        if is_backfill(run) {
-            return;
-        }
-        let Some(name) = self.jobs.get(&run.job).map(|j| j.name.clone()) else { return };
-        for trigger in self.waiting_for(&name) {
-            self.fire(trigger, &Input::UpstreamEnded { run: run.id, verdict });
+        for (run, verdict) in ended {
+            if let Some(trigger) = run.trigger {
+                self.rearm(run.job, run.revision, trigger);
+            }
+            // What follows a job follows its present, not its past.
+            if is_backfill(&run) {
+                continue;
+            }
+            let Some(name) = self.jobs.get(&run.job).map(|j| j.name.clone()) else { continue };
+            for trigger in self.waiting_for(&name) {
+                self.fire(trigger, &Input::UpstreamEnded { run: run.id, verdict });
+            }
         }
     }
 
@@ -385,8 +418,12 @@ impl Book {
 
     /// Tells a trigger with a fixed delay that its run has ended, or was skipped.
     fn rearm(&mut self, job: JobId, revision: Revision, trigger: TriggerId) {
+        // The run may have been made before an edit: the rule in force counts, and another of its runs may go on.
+        let revision = self.jobs.get(&job).map_or(revision, |row| row.revision);
         if self.is_live(trigger) {
-            self.fire(trigger, &Input::RunEnded);
+            if !self.is_under_way(job, trigger) && !sabotage!("delay-not-rearmed") {
+                self.fire(trigger, &Input::RunEnded);
+            }
         } else if !self.triggers.contains_key(&trigger)
             && let Some(definition) = self.definition(job, revision)
             && definition.triggers.iter().any(is_delay)
@@ -399,6 +436,7 @@ impl Book {
     fn release(&mut self, job: JobId) {
         let (active, held) = self.unfinished(job);
         if active.is_empty()
+            && !sabotage!("held-never-released")
             && let Some(oldest) =
                 held.into_iter().min_by_key(|id| (is_backfill(&self.runs[id]), self.runs[id].nominal, *id))
         {
@@ -437,7 +475,8 @@ impl Book {
     /// Whether the trigger is in force and its job neither paused nor retired.
     pub fn is_live(&self, trigger: TriggerId) -> bool {
         self.triggers.get(&trigger).is_some_and(|t| {
-            t.live && self.jobs.get(&t.job).is_some_and(|j| j.paused.is_none() && !j.retired)
+            let rests = |job: &JobRow| job.retired || (job.paused.is_some() && !sabotage!("pause-ignored"));
+            t.live && self.jobs.get(&t.job).is_some_and(|job| !rests(job))
         })
     }
 
@@ -452,7 +491,9 @@ impl Book {
             .collect();
         for (id, job, revision, nominal) in waiting {
             let Some(definition) = self.definition(job, revision) else { continue };
-            if definition.start_deadline.is_some_and(|d| self.now > nominal.saturating_add(d)) {
+            if definition.start_deadline.is_some_and(|d| self.now > nominal.saturating_add(d))
+                && !sabotage!("deadline-ignored")
+            {
                 self.event(id, RunEvent::Expire(Reason::StartDeadline));
             }
         }
@@ -513,7 +554,7 @@ impl Book {
         let before = self.triggers.get(&row.id).map(|t| t.state.cursor);
         invariant!(
             I4,
-            before.is_none_or(|b| row.state.cursor >= b),
+            before.is_none_or(|b| row.state.cursor >= b) || sabotage!("cursor-back"),
             "trigger {}: cursor {:?} after {before:?}",
             row.id.0,
             row.state

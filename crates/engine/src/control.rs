@@ -10,6 +10,7 @@ use punctual_core::id::{JobId, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::occurrence::Occurrence;
 use punctual_core::run::{Run, RunEvent, StopReason};
+use punctual_core::sabotage;
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::When;
 use punctual_store::row::{DedupRow, JobRow, Pause, TriggerRow};
@@ -73,7 +74,13 @@ impl Engine {
             if let Some(job) = book.definition(row.id, row.revision) {
                 can_carry_out(&job, &row.name)?;
             }
-            resume(book, row, triggers, if catch_up { Input::Tick } else { Input::Resumed }, boot.as_deref());
+            resume(
+                book,
+                row,
+                triggers,
+                if catch_up || sabotage!("resume-catches-up") { Input::Tick } else { Input::Resumed },
+                boot.as_deref(),
+            );
             Ok(())
         })
         .await
@@ -139,7 +146,7 @@ impl Engine {
                 let admitted =
                     book.admit(&job, row.id, row.revision, None, occurrence, params.clone(), arriving);
                 let run = admitted.expect("a submitted run is queued or held, never skipped");
-                if given {
+                if given && !sabotage!("dedup-forgotten") {
                     let expires = now.saturating_add(KEYS_KEPT);
                     book.remember(DedupRow { job: row.id, key: key.clone(), run, expires });
                 }
@@ -336,10 +343,15 @@ pub(crate) fn can_carry_out(job: &Job, name: &str) -> Result<(), EngineError> {
 
 /// Disposes of what fell due until now and takes the job's triggers out of the due set.
 fn pause(book: &mut Book, row: JobRow, triggers: Vec<TriggerRow>, reason: &str) {
+    // What one of them fires may end a run of another, which then goes on: they rest once all are settled.
     for trigger in triggers.iter().filter(|t| t.live) {
         book.dispose(trigger.id, &Input::Tick);
+    }
+    for trigger in triggers.iter().filter(|t| t.live) {
         let mut trigger = book.triggers[&trigger.id].clone();
-        trigger.state.next_at = None;
+        if !sabotage!("pause-ignored") {
+            trigger.state.next_at = None;
+        }
         book.put_trigger(trigger);
     }
     let row = book.jobs[&row.id].clone();
@@ -373,6 +385,9 @@ pub(crate) fn has_boot(job: &Job) -> bool {
 
 /// A job that comes to a daemon already running waits for the next boot, as it would with cron.
 pub(crate) fn remember_boot(book: &mut Book, job: JobId, boot: &str) {
+    if sabotage!("boot-forgotten") {
+        return;
+    }
     let expires = book.now().saturating_add(BOOTS_KEPT);
     book.remember(DedupRow { job, key: format!("boot:{boot}"), run: RunId(0), expires });
 }

@@ -206,6 +206,7 @@ impl Daemon {
             let wake = match self.cycle_contained() {
                 // What ended meanwhile is recorded at once.
                 Ok(_) if self.node.has_ended() => None,
+                Ok(_) if self.part_with_outdated() => None,
                 Ok(cycled) => Some(self.wake(&cycled)),
                 Err(error) => {
                     self.check(&error)?;
@@ -267,6 +268,7 @@ impl Daemon {
         for message in self.engine.inbox().take() {
             match message {
                 Message::Wake => {}
+                Message::Unsure => self.node.doubt(),
                 Message::Handled(handled) => self.node.handled(&handled),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
                 Message::Remark(text) => self.hands.observer.remark(&text),
@@ -313,6 +315,13 @@ impl Daemon {
         restored.map_err(|error| self.hands.observer.remark(&error)).is_ok()
     }
 
+    /// A supervisor from before an upgrade makes room for another once it holds nothing. Whether it does now.
+    fn part_with_outdated(&mut self) -> bool {
+        let idle = self.node.busy() == 0 && self.hands.notices.is_empty();
+        let outdated = self.hands.supervisor.take_if(|supervisor| idle && supervisor.is_outdated());
+        outdated.map(Supervisor::leave).is_some()
+    }
+
     fn shut_down(mut self, at_stop: AtStop) -> Result<(), String> {
         failpoint::reach("shutdown.begin").map_err(|e| e.to_string())?;
         let grace = if at_stop == AtStop::End { self.node.grace_max() } else { Duration::ZERO };
@@ -356,7 +365,8 @@ impl Daemon {
         } else if left > 0 {
             let (them, timeout) = (counted(left, "attempt"), self.orphan_timeout.as_secs_f64());
             self.hands.observer.remark(&format!(
-                "{them} under way go on; the next daemon adopts them, and without one they are ended after {timeout} s"
+                "jobs under way go on ({them}); the next daemon adopts them, and without one they are ended after \
+                 {timeout} s"
             ));
         }
         let Some(supervisor) = self.hands.supervisor.take() else { return };

@@ -11,8 +11,10 @@ use crate::set_back::Repeated;
 use punctual_core::id::{Fence, JobId, Revision, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunState};
+use punctual_core::sabotage;
 use punctual_core::spec::JobSpec;
 use punctual_core::time::Timestamp;
+use punctual_core::trigger::When;
 use punctual_core::zone::ZoneTable;
 use punctual_store::{Ask, Decision, Done, Snapshot, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -193,6 +195,22 @@ impl Engine {
         }
     }
 
+    /// Remembers for whom jobs will wait if what is being decided is written: its answer may never be seen, and the runs
+    /// they wait for end all the same.
+    pub(crate) fn expect(&self, jobs: &[(JobId, Revision, Arc<Job>)]) {
+        let mut shared = self.inner.definitions.write().expect("no holder of this lock panics");
+        let waits = |job: &Job| job.triggers.iter().any(|t| matches!(t.when, When::After(_)));
+        for (id, _, job) in jobs.iter().filter(|(_, _, job)| waits(job)) {
+            Arc::make_mut(&mut shared).expect(*id, job);
+        }
+    }
+
+    /// Jobs that were expected, asked for and not found.
+    fn forget(&self, jobs: impl Iterator<Item = JobId>) {
+        let mut shared = self.inner.definitions.write().expect("no holder of this lock panics");
+        jobs.for_each(|id| Arc::make_mut(&mut shared).forget(id));
+    }
+
     /// Loads and compiles definitions. One that cannot be compiled any more (a zone that is gone) loads as a job
     /// that fires no more and whose runs fail with the reason.
     ///
@@ -282,6 +300,7 @@ impl Engine {
                 (Err(StoreError::CommitUnknown(why)), Some((_, effects))) => {
                     self.resolve(ask, effects, why).await?
                 }
+                (Err(_), Some(_)) if sabotage!("start-before-commit") => Done::default(),
                 (done, _) => done?,
             };
             let (result, effects) = answer.ok_or(EngineError::Store(StoreError::Closed))?;
@@ -295,6 +314,7 @@ impl Engine {
                 return result.map(|value| (value, effects, done));
             }
             self.load(&effects.missing).await?;
+            self.forget(effects.unread.iter().filter(|id| ask.jobs.contains(id)).copied());
             ask.jobs.extend(&effects.unread);
         }
         Err(EngineError::Store(StoreError::Corrupt(
@@ -305,7 +325,17 @@ impl Engine {
     /// A commit's answer was not seen: the node's cycle tells whether it applied, and the runs themselves which of
     /// the leases are this decision's.
     async fn resolve(&self, ask: &Ask, effects: &Effects, why: String) -> Result<Done, StoreError> {
-        let Some(cycle) = ask.cycle else { return Err(StoreError::CommitUnknown(why)) };
+        let Some(cycle) = ask.cycle else {
+            // What it leased or stopped, if it did, is for the node to find.
+            self.inbox().send(Message::Unsure);
+            return Err(StoreError::CommitUnknown(why));
+        };
+        if sabotage!("unknown-is-applied") {
+            return Ok(Done::default());
+        }
+        if sabotage!("unknown-is-lost") {
+            return Err(StoreError::Deadline);
+        }
         if self.store().node_cycle(cycle.node).await? != Some(cycle.number + 1) {
             return Err(StoreError::Deadline);
         }
@@ -320,7 +350,7 @@ impl Engine {
 
     /// Tells the node what follows from a decision that was taken outside its cycle.
     pub fn follow(&self, effects: &Effects) {
-        for (run, fence) in &effects.stopped {
+        for (run, fence) in effects.stopped.iter().filter(|_| !sabotage!("stop-not-sent")) {
             self.inbox().send(Message::Stop { run: *run, fence: *fence });
         }
         self.inbox().send(Message::Wake);

@@ -46,6 +46,8 @@ pub struct Supervisor {
     node: NodeId,
     /// What was said right after the attempts were told.
     early: Vec<Report>,
+    /// It was started from another file than this process.
+    outdated: bool,
     replaced: bool,
 }
 
@@ -107,7 +109,7 @@ pub fn attach(
     let silent = |why: io::Error| AttachError::Silent(why.to_string());
     let socket = unix_socket::connect(&data.supervisor_socket()).map_err(silent)?;
     let mut link = Link::new(socket).map_err(silent)?;
-    let mut named = None;
+    let (mut named, mut outdated) = (None, false);
     loop {
         let mut reports = link.receive().into_iter();
         while let Some(report) = reports.next() {
@@ -115,7 +117,9 @@ pub fn attach(
                 Report::Hello { protocol, .. } if protocol != PROTOCOL => {
                     return Err(AttachError::Protocol(protocol));
                 }
-                Report::Hello { node, epoch, .. } => {
+                Report::Hello { node, epoch, build, .. } => {
+                    let own = self::build();
+                    outdated = !build.is_empty() && !own.is_empty() && build != own;
                     let node = u128::from_str_radix(&node, 16);
                     named = Some(NodeId(node.map_err(|why| AttachError::Silent(why.to_string()))?));
                     let orphan_timeout_ms = millis(orphan_timeout);
@@ -125,7 +129,7 @@ pub fn attach(
                     let node = named.ok_or_else(|| AttachError::Silent("it did not say who it is".into()))?;
                     // What ended in that very moment came with it, and comes only once.
                     let early = reports.collect();
-                    let supervisor = Supervisor { link, node, early, replaced: false };
+                    let supervisor = Supervisor { link, node, early, outdated, replaced: false };
                     return Ok((supervisor, Session { running, ended }));
                 }
                 Report::Refused { .. } => {
@@ -143,6 +147,15 @@ pub fn attach(
         }
         link.flush();
     }
+}
+
+/// The file that this process was started from: an upgrade puts another in its place.
+fn build() -> String {
+    use std::os::unix::fs::MetadataExt;
+    let named = |file: std::fs::Metadata| {
+        format!("{} {} {} {}.{}", file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec())
+    };
+    std::fs::metadata("/proc/self/exe").map(named).unwrap_or_default()
 }
 
 /// Waits until the link has something, false if nothing came before `limit`.
@@ -192,6 +205,11 @@ impl Supervisor {
     /// Whether it is there, as far as is known.
     pub fn is_open(&self) -> bool {
         self.link.is_open()
+    }
+
+    /// Whether it is of another build than this process, from before an upgrade.
+    pub fn is_outdated(&self) -> bool {
+        self.outdated
     }
 
     /// Whether another daemon is attached in this one's place, which must do nothing any more.
@@ -244,7 +262,7 @@ mod tests {
     }
 
     fn hello(protocol: u32) -> Report {
-        Report::Hello { protocol, node: NodeId(7).to_string(), epoch: 4 }
+        Report::Hello { protocol, node: NodeId(7).to_string(), epoch: 4, build: "another".into() }
     }
 
     #[test]
@@ -288,6 +306,7 @@ mod tests {
         })
         .expect("it attaches");
         assert_eq!((supervisor.node(), session), (NodeId(7), Session::default()));
+        assert!(supervisor.is_outdated());
     }
 
     #[test]

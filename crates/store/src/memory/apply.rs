@@ -9,6 +9,7 @@ use crate::segment::Appends;
 use crate::sqlite::{check_change, check_cursor, check_lease};
 use punctual_core::id::{JobId, Revision, RunId, TriggerId};
 use punctual_core::run::Run;
+use punctual_core::sabotage;
 use punctual_core::time::Timestamp;
 use std::collections::HashSet;
 
@@ -33,7 +34,8 @@ impl State {
         let mut undo = Vec::new();
         let applied = self.apply_noting(seen, decision, &mut undo);
         if applied.is_err() {
-            undo.into_iter().rev().for_each(|step| self.undo(step));
+            let stays = |step: &Undo| sabotage!("cursor-outside") && matches!(step, Undo::Trigger(..));
+            undo.into_iter().rev().filter(|step| !stays(step)).for_each(|step| self.undo(step));
         }
         applied
     }
@@ -158,6 +160,7 @@ impl State {
             }
             let next = self.triggers.last_key_value().map_or(1, |(id, _)| id.0 + 1);
             match self.triggers.get(&row.id) {
+                Some(_) if sabotage!("cursor-back") => {}
                 Some(stored) => check_cursor(stored, row, set_back)?,
                 None if row.id.0 != next => {
                     return Err(refused(format!("a new trigger must have number {next}, not {}", row.id.0)));
