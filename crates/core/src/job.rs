@@ -109,6 +109,11 @@ pub struct Success {
 }
 
 impl Success {
+    /// Whether more than the exit code is looked at.
+    pub fn is_looked_at(&self) -> bool {
+        self.output.is_some() || self.output_not.is_some() || self.verify.is_some()
+    }
+
     /// Whether an exit code is a good one.
     pub fn is_good(&self, code: i32) -> bool {
         match self.exit_codes.is_empty() {

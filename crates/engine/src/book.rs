@@ -4,6 +4,7 @@
 //! pause, a submitted run. It has no effects and reads no clock; what must happen after the commit is returned
 //! beside the decision.
 
+use crate::control;
 use crate::definitions::Definitions;
 use punctual_core::admission::{Admission, Arriving, admit};
 use punctual_core::attempt::Outcome;
@@ -42,6 +43,8 @@ pub struct Effects {
     pub stopped: Vec<(RunId, Fence)>,
     /// Ended by this decision.
     pub finished: Vec<Run>,
+    /// Jobs that were paused because their runs ended badly, by name, with the reason.
+    pub paused: Vec<(String, String)>,
     /// Definitions that were needed and not at hand: load them and decide again.
     pub missing: BTreeSet<(JobId, Revision)>,
     /// Jobs whose triggers were needed and are not in the snapshot: ask for them and decide again.
@@ -298,7 +301,7 @@ impl Book {
         if let Some(unfinished) = self.unfinished.get_mut(&run.job) {
             unfinished.remove(&run.id);
         }
-        self.count_failure(run.job, verdict);
+        self.count_failure(run, verdict);
         if let Some(trigger) = run.trigger {
             self.rearm(run.job, run.revision, trigger);
         }
@@ -309,17 +312,42 @@ impl Book {
         }
     }
 
-    fn count_failure(&mut self, job: JobId, verdict: Verdict) {
-        let Some(row) = self.jobs.get_mut(&job) else { return };
+    fn count_failure(&mut self, run: &Run, verdict: Verdict) {
+        let Some(row) = self.jobs.get_mut(&run.job) else { return };
         let failures = match verdict {
             Verdict::Success => 0,
             Verdict::Failed | Verdict::Timeout | Verdict::Lost => row.failures.saturating_add(1),
             Verdict::Cancelled | Verdict::Expired | Verdict::Shadow => row.failures,
         };
+        let grown = failures > row.failures;
         if failures != row.failures {
             row.failures = failures;
-            self.jobs_changed.insert(job);
+            self.jobs_changed.insert(run.job);
         }
+        if grown {
+            self.pause_after(run, failures);
+        }
+    }
+
+    /// Pauses a job whose last `failures` runs ended badly, if it is to be.
+    fn pause_after(&mut self, run: &Run, failures: u32) {
+        let Some(row) = self.jobs.get(&run.job).cloned() else { return };
+        if row.paused.is_some() || row.retired {
+            return;
+        }
+        let Some(definition) = self.definition(row.id, row.revision) else { return };
+        if definition.pause_after_failures.is_none_or(|most| failures < most) {
+            return;
+        }
+        let triggers: Vec<TriggerRow> = self.triggers.values().filter(|t| t.job == row.id).cloned().collect();
+        if !definition.triggers.iter().all(|t| triggers.iter().any(|row| row.name == t.name)) {
+            self.effects.unread.insert(row.id);
+            return;
+        }
+        let runs = if failures == 1 { "a run".into() } else { format!("{failures} runs in a row") };
+        let reason = format!("{runs} ended badly, the last is {} (RUN018)", run.id);
+        self.effects.paused.push((row.name.clone(), reason.clone()));
+        control::pause(self, row, triggers, &reason);
     }
 
     /// Tells a trigger with a fixed delay that its run has ended, or was skipped.
@@ -342,6 +370,15 @@ impl Book {
         {
             self.event(oldest, RunEvent::Release);
         }
+    }
+
+    /// Lets a run go on that waits for a person: at once, or after an earlier run of its job. False if none waits.
+    pub fn let_go(&mut self, id: RunId) -> bool {
+        let Some(run) = self.runs.get(&id) else { return false };
+        let (job, revision) = (run.job, run.revision);
+        let Some(definition) = self.definition(job, revision) else { return false };
+        let free = definition.overlap == Overlap::Allow || self.unfinished(job).0.is_empty();
+        self.event(id, if free { RunEvent::Release } else { RunEvent::Wait })
     }
 
     /// Lets all held runs of a job go: nothing waits for anything any more.

@@ -2,10 +2,11 @@
 
 use crate::handlers::Handled;
 use crate::supervisor::protocol::Report;
-use punctual_core::id::{Fence, RunId};
+use punctual_core::id::{Fence, JobId, RunId};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What a node is told.
 #[derive(Debug)]
@@ -25,6 +26,13 @@ pub enum Message {
     },
     /// Something about the daemon that people should see.
     Remark(String),
+    /// How long the newest successful attempts of a job took, newest first.
+    Took {
+        /// The job.
+        job: JobId,
+        /// How long.
+        took: Vec<Duration>,
+    },
     /// The daemon is to end.
     Shutdown,
 }

@@ -9,12 +9,13 @@ use crate::error::EngineError;
 use crate::executor;
 use crate::handlers::Handled;
 use crate::shared::Engine;
+use crate::stuck::{Look, Watch};
 use crate::supervisor::journal::Start;
 use crate::supervisor::protocol::{AttemptId, Ended, Report, SpawnError};
-use punctual_core::attempt::Attempt;
+use punctual_core::attempt::{Attempt, Outcome};
 use punctual_core::error::Code;
 use punctual_core::fire::Input;
-use punctual_core::id::{Fence, NodeId, RunId};
+use punctual_core::id::{Fence, JobId, NodeId, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunEvent, RunState};
 use punctual_core::time::Timestamp;
@@ -46,6 +47,8 @@ pub trait Executor {
     fn stop(&mut self, run: RunId, fence: Fence);
     /// A run ended by a decision that is durable.
     fn finished(&mut self, job: &Job, run: &Run);
+    /// A job was paused because its runs ended badly; the decision is durable. Told before the end of the last of them.
+    fn paused(&mut self, _job: &str, _reason: &str) {}
 }
 
 /// A node.
@@ -66,6 +69,7 @@ pub struct Node {
     running: BTreeMap<RunId, Running>,
     /// Ended, and not yet known to be recorded.
     ended: BTreeMap<(RunId, Fence), Attempt>,
+    watch: Watch,
 }
 
 struct Running {
@@ -101,6 +105,7 @@ impl Node {
             adrift: false,
             running: BTreeMap::new(),
             ended: BTreeMap::new(),
+            watch: Watch::default(),
         }
     }
 
@@ -317,6 +322,9 @@ impl Node {
         for (run, fence) in &effects.stopped {
             executor.stop(*run, *fence);
         }
+        for (job, reason) in &effects.paused {
+            executor.paused(job, reason);
+        }
         for run in &effects.finished {
             if let Some(job) = self.engine.definitions().job(run.job, run.revision) {
                 executor.finished(&job, run);
@@ -355,6 +363,7 @@ impl Node {
                 {
                     let at = Timestamp::from_micros(*at_us);
                     running.started = Some(at);
+                    self.watch.started(running.run.job, id, running.run.fence, at);
                     self.engine.note_start(id, running.run.fence, at);
                 }
             }
@@ -370,8 +379,40 @@ impl Node {
             return;
         }
         let number = running.run.next_attempt();
-        let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), running.job.timeout);
-        self.ended.insert((id, running.run.fence), attempt);
+        let (job, fence) = (running.run.job, running.run.fence);
+        let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), &running.job);
+        if let (Outcome::Success, Some(started)) = (attempt.outcome, attempt.started) {
+            self.watch.succeeded(job, attempt.finished.since(started));
+        }
+        self.ended.insert((id, fence), attempt);
+    }
+
+    /// When [`Node::look_at_length`] has something to look at.
+    pub fn looks_at(&self) -> Option<Timestamp> {
+        self.watch.next()
+    }
+
+    /// Looks for attempts that run much longer than usual.
+    pub fn look_at_length(&mut self) -> Look {
+        let running = &self.running;
+        let look = self.watch.look(self.engine.clock().now(), |run, fence| {
+            let under_way = running.get(&run).filter(|running| running.run.fence == fence)?;
+            Some((under_way.run.job, under_way.started?))
+        });
+        for (run, fence, stuck) in
+            look.stuck.iter().filter(|(run, fence, _)| !self.ended.contains_key(&(*run, *fence)))
+        {
+            self.engine.note_stuck(*run, *fence, *stuck);
+        }
+        look
+    }
+
+    /// Takes how long a job's attempts took, newest first, from its history.
+    pub fn learn_length(&mut self, job: JobId, took: &[Duration]) {
+        let mine = self.running.values().filter(|running| running.run.job == job);
+        let mine = mine.filter_map(|running| Some((running.run.id, running.run.fence, running.started?)));
+        let mine: Vec<_> = mine.collect();
+        self.watch.learn(job, took, &mine);
     }
 
     /// Takes the end of a handler's attempt.

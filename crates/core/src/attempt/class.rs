@@ -82,6 +82,21 @@ impl Attempt {
     pub fn class(&self) -> Option<Class> {
         Class::of(self.outcome, &self.exit)
     }
+
+    /// The page that explains its bad end. One that could not be started has a reason with a page of its own.
+    pub fn code(&self) -> Option<&str> {
+        let class = self.class()?;
+        let own = self.exit.reason.as_deref().filter(|_| class == Class::Spawn);
+        let own = own.and_then(|reason| reason.split_once(':')).map(|(code, _)| code);
+        Some(own.filter(|code| is_code(code)).unwrap_or(class.code().0))
+    }
+}
+
+fn is_code(text: &str) -> bool {
+    let (area, number) = text.split_at_checked(3).unwrap_or_default();
+    number.len() == 3
+        && area.bytes().all(|b| b.is_ascii_uppercase())
+        && number.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -93,6 +108,22 @@ mod tests {
     fn each_class_has_a_page_of_its_own() {
         let codes: BTreeSet<Code> = Class::ALL.iter().map(|class| class.code()).collect();
         assert_eq!(codes.len(), Class::ALL.len());
+    }
+
+    #[test]
+    fn one_that_could_not_be_started_says_which_page() {
+        let attempt = |outcome, reason: &str| Attempt {
+            number: 1,
+            node: crate::id::NodeId(1),
+            started: None,
+            finished: crate::time::Timestamp::EPOCH,
+            outcome,
+            exit: Exit { reason: Some(reason.to_owned()), ..Exit::default() },
+        };
+        assert_eq!(attempt(Outcome::SpawnFailed, "EXE001: no program").code(), Some("EXE001"));
+        assert_eq!(attempt(Outcome::SpawnFailed, "no: program").code(), Some("RUN011"));
+        assert_eq!(attempt(Outcome::Failed, "EXE001: no program").code(), Some("RUN006"));
+        assert_eq!(attempt(Outcome::Success, "").code(), None);
     }
 
     #[test]

@@ -94,7 +94,8 @@ pub(crate) fn read(
     read_amounts(reader, &layers, shared, &mut spec);
     spec.on_failure = read_hook(reader, &layers);
     spec.verify = outcome::read_verify(reader, &layers);
-    if matches!(spec.action, ActionSpec::None) && layers.job.given(&EXECUTORS).is_empty() {
+    let none = matches!(spec.action, ActionSpec::None) && layers.job.given(&EXECUTORS).is_empty();
+    if none || matches!(spec.action, ActionSpec::Handler(_)) {
         outcome::check_judged(reader, &layers);
     }
     let origins = origins(reader, &layers, place);

@@ -58,7 +58,7 @@ impl Child {
         rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK).map_err(|e| no_pipe(e.into()))?;
         let (mut command, launch) = command::command(&start, launcher, Vec::new())?;
         let stderr = write.try_clone().map_err(no_pipe)?;
-        command.stdin(command::stdin(start.stdin.as_deref())?);
+        command.stdin(command::stdin(start.stdin.as_deref(), start.stdin_file.as_deref())?);
         command.stdout(Stdio::from(write)).stderr(Stdio::from(stderr)).process_group(0);
         let mut process =
             command.spawn().map_err(|e| command::refused(Path::new(command.get_program()), &e))?;
@@ -96,6 +96,11 @@ impl Child {
     /// When its process started, microseconds since the epoch.
     pub fn started_us(&self) -> i64 {
         self.started_us
+    }
+
+    /// What it was started by.
+    pub fn into_start(self) -> Start {
+        self.start
     }
 
     /// Its process, which leads its group.

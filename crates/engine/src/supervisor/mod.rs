@@ -5,12 +5,15 @@
 
 mod child;
 mod command;
+mod control;
 pub mod journal;
+pub mod judge;
 pub mod launch;
 mod output;
 pub mod process;
 pub mod protocol;
 pub mod tree;
+pub mod verify;
 
 use crate::clock::Monotonic;
 use protocol::{Report, Request};

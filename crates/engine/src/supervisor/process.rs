@@ -8,9 +8,12 @@
 
 use super::child::Child;
 use super::journal::Journal;
-use super::protocol::{self, AttemptId, Ended, Link, Report, Request, Told};
+use super::protocol::{self, AttemptId, Ended, Link, Report, Request, SpawnError, Told};
 use super::tree;
+use super::verify::{Checks, Next};
 use crate::clock::{Clock, Monotonic};
+use crate::folders;
+use punctual_core::error::Code;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, set_child_subreaper, waitpid};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +22,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The directory for checkpoints cannot be made.
+const NO_CHECKPOINT: Code = Code("RUN019");
 /// Once the daemon is gone, so long the killed trees may take to be gone too.
 const END: Duration = Duration::from_secs(5);
 /// While killed strays die, it looks again so soon.
@@ -30,12 +35,16 @@ const SWEEP_AGAIN: Duration = Duration::from_millis(5);
 /// The socket or the journal failed.
 pub fn run(socket: UnixStream, journal: &Path, launcher: PathBuf) -> io::Result<()> {
     let _ = set_child_subreaper(Some(rustix::process::getpid()));
+    if let Some(root) = journal.parent() {
+        folders::forget_control(root);
+    }
     let mut supervisor = Supervisor {
         daemon: Link::new(socket)?,
         journal: Journal::create(journal)?,
         launcher,
         clock: Clock::System,
         children: BTreeMap::new(),
+        checks: Checks::default(),
         dying: BTreeSet::new(),
         ending: None,
     };
@@ -49,6 +58,7 @@ struct Supervisor {
     launcher: PathBuf,
     clock: Clock,
     children: BTreeMap<AttemptId, Child>,
+    checks: Checks,
     /// The marks of strays that were killed and are not gone yet.
     dying: BTreeSet<String>,
     /// Set once the daemon is gone: the instant after which nothing is waited for.
@@ -154,7 +164,7 @@ impl Supervisor {
         if self.ending.is_some() || self.children.contains_key(&attempt) {
             return;
         }
-        match Child::spawn(start, &self.launcher, &self.clock) {
+        match made_ready(&start).and_then(|()| Child::spawn(start, &self.launcher, &self.clock)) {
             Ok(child) => {
                 self.journal.started(&attempt, child.pid(), child.started_us());
                 let at_us = child.started_us();
@@ -174,9 +184,42 @@ impl Supervisor {
         let done = self.children.values_mut().filter(|child| !dying.contains(child.mark()));
         let ended: Vec<Ended> = done.filter_map(Child::finished).collect();
         for ended in ended {
-            self.children.remove(&ended.attempt);
-            self.journal.ended(&ended.attempt);
-            self.report(&Report::Ended(ended));
+            if let Some(child) = self.children.remove(&ended.attempt) {
+                self.follow(child.into_start(), ended);
+            }
+        }
+    }
+
+    /// Starts what looks at the work of a process that has ended, or reports the end of its attempt.
+    fn follow(&mut self, mut start: protocol::Start, mut ended: Ended) {
+        // Where nothing is started any more, what was not looked at has not succeeded.
+        if self.ending.is_some() && start.judge.is_looked_at() {
+            ended.told.get_or_insert(Told::Shutdown);
+        }
+        loop {
+            match self.checks.after(start, ended, &self.launcher) {
+                Next::Over(over) => {
+                    self.journal.ended(&over.attempt);
+                    return self.report(&Report::Ended(over));
+                }
+                Next::Start(next) => {
+                    let attempt = next.attempt.clone();
+                    match Child::spawn((*next).clone(), &self.launcher, &self.clock) {
+                        Ok(child) => {
+                            // It leads what is alive of the attempt now, whose start stays what it was.
+                            let began = self.checks.began(&attempt).unwrap_or(child.started_us());
+                            self.journal.started(&attempt, child.pid(), began);
+                            self.children.insert(attempt, child);
+                            return;
+                        }
+                        Err(error) => {
+                            let at_us = self.clock.now().as_micros();
+                            ended = Ended { spawn_error: Some(error), ..Ended::at(attempt, at_us) };
+                            start = *next;
+                        }
+                    }
+                }
+            }
         }
     }
 
@@ -202,6 +245,17 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// The checkpoint must be there before the attempt is.
+fn made_ready(start: &protocol::Start) -> Result<(), SpawnError> {
+    let Some(checkpoint) = &start.checkpoint else { return Ok(()) };
+    let from = checkpoint.from.as_deref().map(Path::new);
+    folders::make_checkpoint(Path::new(&checkpoint.path), from).map_err(|error| {
+        let message = format!("its checkpoint directory {} cannot be made: {error}", checkpoint.path);
+        SpawnError::new(NO_CHECKPOINT, message)
+            .hint("see that the data directory can be written and has room")
+    })
 }
 
 struct Ready {

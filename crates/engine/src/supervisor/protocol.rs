@@ -1,5 +1,6 @@
 //! What daemon and supervisor say to each other: one JSON object a line, over a Unix socket.
 
+use super::judge::{Checkpoint, Findings, Judge};
 use punctual_core::error::Code;
 use rustix::event::{PollFd, PollFlags};
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,42 @@ pub struct Start {
     /// Whether programs that it starts can give it no more rights than it has.
     #[serde(default)]
     pub no_new_privileges: bool,
+    /// A file that it reads instead.
+    #[serde(default)]
+    pub stdin_file: Option<String>,
+    /// What it is judged by.
+    #[serde(default)]
+    pub judge: Judge,
+    /// A directory that must be there.
+    #[serde(default)]
+    pub checkpoint: Option<Checkpoint>,
+}
+
+impl Start {
+    /// One without a program, to be run as this process's own user at the root, bounded by nothing.
+    pub fn bare(attempt: AttemptId, log: String, log_bytes_max: u64) -> Self {
+        Self {
+            attempt,
+            argv: Vec::new(),
+            env: Vec::new(),
+            working_directory: None,
+            stdin: None,
+            run_as: None,
+            log,
+            log_bytes_max,
+            timeout_ms: None,
+            grace_ms: 0,
+            no_progress_ms: None,
+            limits: Limits::default(),
+            rlimits: Rlimits::default(),
+            umask: None,
+            nice: None,
+            no_new_privileges: false,
+            stdin_file: None,
+            judge: Judge::default(),
+            checkpoint: None,
+        }
+    }
 }
 
 /// What throttles or kills a tree as a whole; `None`: no bound.
@@ -144,6 +181,9 @@ pub struct Ended {
     /// What was asked for and could not be had, for people: a limit that nothing enforces here.
     #[serde(default)]
     pub remark: Option<String>,
+    /// What was found besides the exit.
+    #[serde(default)]
+    pub findings: Findings,
 }
 
 impl Ended {
@@ -161,6 +201,7 @@ impl Ended {
             spawn_error: None,
             oom: false,
             remark: None,
+            findings: Findings::default(),
         }
     }
 }
