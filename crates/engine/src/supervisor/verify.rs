@@ -12,15 +12,19 @@ use super::judge::Judge;
 use super::protocol::{AttemptId, Ended, Start, Told};
 use super::tree;
 use punctual_core::pattern;
+use rustix::fs::OFlags;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 /// The word by which this program knows that it is to look at an output.
 pub const VERIFY: &str = "__verify";
 /// How long looking at an output may take.
 const PATTERN_TIME_MS: u64 = 60_000;
+/// Of what a check prints so much is kept.
+const COMMAND_BYTES_MAX: u64 = 64 * 1024;
 /// Of a longer output the end is looked at.
 const OUTPUT_BYTES_MAX: u64 = 64 << 20;
 /// The pattern that must match does not.
@@ -100,6 +104,9 @@ impl Checks {
 
     fn after_step(&mut self, mut check: Check, step: Ended, program: &Path) -> Next {
         check.ended.at_us = step.at_us;
+        if check.step == Step::Command {
+            append(&own_log(&check.start), Path::new(&check.start.log));
+        }
         match (check.step, unmet(check.step, &check.start.judge, &step)) {
             // Told to end while it was looked at: nobody knows whether it holds.
             _ if matches!(step.told, Some(Told::Stop | Told::Shutdown)) => check.ended.told = step.told,
@@ -142,6 +149,9 @@ fn run_command(start: &Start, ended: &Ended) -> Start {
     Start {
         argv: verify.argv,
         env,
+        // What it reads must not grow by what it prints.
+        log: own_log(start).to_string_lossy().into_owned(),
+        log_bytes_max: COMMAND_BYTES_MAX,
         stdin: None,
         stdin_file: Some(start.log.clone()),
         timeout_ms: Some(verify.timeout_ms),
@@ -149,6 +159,23 @@ fn run_command(start: &Start, ended: &Ended) -> Start {
         judge: Judge::default(),
         ..start.clone()
     }
+}
+
+/// Where what the check prints is, until it has ended.
+fn own_log(start: &Start) -> PathBuf {
+    Path::new(&start.log).with_extension("verify.log")
+}
+
+/// Puts the few lines of a check behind the output. What cannot be kept is lost; the attempt is not.
+fn append(from: &Path, to: &Path) {
+    if let Ok(text) = std::fs::read(from)
+        && !text.is_empty()
+    {
+        let log =
+            OpenOptions::new().append(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(to);
+        let _ = log.and_then(|mut log| log.write_all(&text));
+    }
+    let _ = std::fs::remove_file(from);
 }
 
 /// What a look found that does not hold; `None`: all is well.

@@ -1,5 +1,7 @@
 //! A daemon of the real binary in a folder of its own, and what can be asked and seen of it from outside.
 
+#![allow(dead_code, reason = "each test file uses its part of it")]
+
 use punctual_engine::clock::Monotonic;
 use punctual_engine::supervisor::tree::MARK;
 use rustix::process::{Pid, Signal, kill_process};
