@@ -185,8 +185,10 @@ fn outcome(ended: &Ended, job: &Job) -> Outcome {
         (None, Some(Told::Stop)) => Outcome::Cancelled,
         (None, None) if good && ended.findings.unmet.is_none() => Outcome::Success,
         // Told to end with the daemon, and ended well all the same: it is done, if that is all there is to see.
-        (None, Some(Told::Shutdown)) if good && !job.success.is_looked_at() => Outcome::Success,
-        (None, Some(Told::Shutdown)) => Outcome::Interrupted,
+        (None, Some(Told::Shutdown | Told::Orphaned)) if good && !job.success.is_looked_at() => {
+            Outcome::Success
+        }
+        (None, Some(Told::Shutdown | Told::Orphaned)) => Outcome::Interrupted,
         (None, None) => Outcome::Failed,
     }
 }
@@ -211,6 +213,9 @@ fn reason(ended: &Ended, outcome: Outcome, class: Option<Class>, job: &Job) -> O
         (Outcome::Timeout, _) => {
             job.timeout.map(|t| format!("it ran longer than its timeout of {}", seconds(t)))
         }
+        (Outcome::Interrupted, _) if ended.told == Some(Told::Orphaned) => {
+            Some("no daemon came for longer than jobs may live without one".into())
+        }
         (Outcome::Interrupted, _) => Some("the daemon was stopped".into()),
         (_, Some(Class::Reported)) => ended.findings.failed.clone(),
         (_, Some(Class::Verify)) => ended.findings.unmet.clone(),
@@ -225,7 +230,7 @@ pub fn handled(handled: &Handled, run: &Run, node: NodeId, due: Timestamp, job: 
         (Some(Told::Timeout | Told::NoProgress), _) => Outcome::Timeout,
         (Some(Told::Stop), _) => Outcome::Cancelled,
         (_, Ok(())) => Outcome::Success,
-        (Some(Told::Shutdown), Err(_)) => Outcome::Interrupted,
+        (Some(Told::Shutdown | Told::Orphaned), Err(_)) => Outcome::Interrupted,
         (None, Err(_)) => Outcome::Failed,
     };
     let reason = match (outcome, &handled.result) {
@@ -252,7 +257,7 @@ pub fn handled(handled: &Handled, run: &Run, node: NodeId, due: Timestamp, job: 
 
 /// An attempt of which nothing more is known than that its node is gone.
 pub fn lost(run: &Run, node: NodeId, started: Option<Timestamp>, now: Timestamp) -> Attempt {
-    let reason = Some("its daemon ended before the attempt did".into());
+    let reason = Some("its supervisor ended before the attempt did".into());
     let exit = Exit { reason, ..Exit::default() };
     Attempt { number: run.next_attempt(), node, started, finished: now, outcome: Outcome::Lost, exit }
 }

@@ -1,7 +1,6 @@
 //! The node's inbox: what other threads tell it, and the descriptor that wakes it.
 
 use crate::handlers::Handled;
-use crate::supervisor::protocol::Report;
 use punctual_core::id::{Fence, JobId, RunId};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,8 +12,6 @@ use std::time::Duration;
 pub enum Message {
     /// Something may be due.
     Wake,
-    /// From the supervisor; `None`: it is gone.
-    Report(Option<Report>),
     /// A handler's attempt ended.
     Handled(Handled),
     /// An attempt is to end.
@@ -34,7 +31,16 @@ pub enum Message {
         took: Vec<Duration>,
     },
     /// The daemon is to end.
-    Shutdown,
+    Shutdown(AtStop),
+}
+
+/// What becomes of the jobs under way when the daemon is told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtStop {
+    /// The next daemon adopts them.
+    Leave,
+    /// They are told to end, each within its grace.
+    End,
 }
 
 /// Messages in order. Cloning it shares it.

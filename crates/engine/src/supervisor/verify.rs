@@ -109,7 +109,9 @@ impl Checks {
         }
         match (check.step, unmet(check.step, &check.start.judge, &step)) {
             // Told to end while it was looked at: nobody knows whether it holds.
-            _ if matches!(step.told, Some(Told::Stop | Told::Shutdown)) => check.ended.told = step.told,
+            _ if matches!(step.told, Some(Told::Stop | Told::Shutdown | Told::Orphaned)) => {
+                check.ended.told = step.told
+            }
             (Step::Patterns, None) if check.start.judge.verify.is_some() => {
                 return self.begin(Check { step: Step::Command, ..check }, program);
             }
