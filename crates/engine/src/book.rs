@@ -8,6 +8,7 @@ use crate::control;
 use crate::definitions::Definitions;
 use punctual_core::admission::{Admission, Arriving, admit};
 use punctual_core::attempt::Outcome;
+use punctual_core::error::Code;
 use punctual_core::fire::{self, Firing, Input};
 use punctual_core::id::{Fence, JobId, NodeId, Revision, RunId, TriggerId};
 use punctual_core::invariant;
@@ -21,6 +22,9 @@ use punctual_store::row::{DedupRow, JobRow, RevisionRow, TriggerRow};
 use punctual_store::{Decision, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// The job was paused because its runs ended badly.
+const PAUSED: Code = Code("RUN018");
 
 /// Nominal times that one trigger may dispose of in one transaction.
 pub const TICKS_MAX: usize = 10_000;
@@ -345,7 +349,7 @@ impl Book {
             return;
         }
         let runs = if failures == 1 { "a run".into() } else { format!("{failures} runs in a row") };
-        let reason = format!("{runs} ended badly, the last is {} (RUN018)", run.id);
+        let reason = format!("{runs} ended badly, the last is {} ({PAUSED})", run.id);
         self.effects.paused.push((row.name.clone(), reason.clone()));
         control::pause(self, row, triggers, &reason);
     }

@@ -9,14 +9,14 @@ use crate::error::EngineError;
 use crate::executor;
 use crate::handlers::Handled;
 use crate::shared::Engine;
-use crate::stuck::{Look, Watch};
+use crate::stuck::Watch;
 use crate::supervisor::Session;
 use crate::supervisor::journal::Past;
 use crate::supervisor::protocol::{AttemptId, Ended, Report, Running as Known, SpawnError};
 use punctual_core::attempt::{Attempt, Outcome};
 use punctual_core::error::Code;
 use punctual_core::fire::Input;
-use punctual_core::id::{Fence, JobId, NodeId, RunId};
+use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunEvent, RunState};
 use punctual_core::time::Timestamp;
@@ -69,16 +69,17 @@ pub struct Node {
     /// leased may be known here.
     adrift: bool,
     /// Leased by this node and not known to have ended.
-    running: BTreeMap<RunId, Running>,
+    pub(crate) running: BTreeMap<RunId, Running>,
     /// Ended, and not yet known to be recorded.
-    ended: BTreeMap<(RunId, Fence), Attempt>,
-    watch: Watch,
+    pub(crate) ended: BTreeMap<(RunId, Fence), Attempt>,
+    pub(crate) watch: Watch,
 }
 
-struct Running {
-    run: Run,
+/// An attempt under way.
+pub(crate) struct Running {
+    pub(crate) run: Run,
     job: Arc<Job>,
-    started: Option<Timestamp>,
+    pub(crate) started: Option<Timestamp>,
 }
 
 /// What a cycle did.
@@ -503,34 +504,6 @@ impl Node {
         }
         self.ended.insert((id, fence), attempt);
         true
-    }
-
-    /// When [`Node::look_at_length`] has something to look at.
-    pub fn looks_at(&self) -> Option<Timestamp> {
-        self.watch.next()
-    }
-
-    /// Looks for attempts that run much longer than usual.
-    pub fn look_at_length(&mut self) -> Look {
-        let running = &self.running;
-        let look = self.watch.look(self.engine.clock().now(), |run, fence| {
-            let under_way = running.get(&run).filter(|running| running.run.fence == fence)?;
-            Some((under_way.run.job, under_way.started?))
-        });
-        for (run, fence, stuck) in
-            look.stuck.iter().filter(|(run, fence, _)| !self.ended.contains_key(&(*run, *fence)))
-        {
-            self.engine.note_stuck(*run, *fence, *stuck);
-        }
-        look
-    }
-
-    /// Takes how long a job's attempts took, newest first, from its history.
-    pub fn learn_length(&mut self, job: JobId, took: &[Duration]) {
-        let mine = self.running.values().filter(|running| running.run.job == job);
-        let mine = mine.filter_map(|running| Some((running.run.id, running.run.fence, running.started?)));
-        let mine: Vec<_> = mine.collect();
-        self.watch.learn(job, took, &mine);
     }
 
     /// Takes the end of a handler's attempt.

@@ -3,12 +3,16 @@
 //! What is usual is learnt from the attempts that succeed under this daemon; the history is read only for a job that
 //! it has seen too few of, and of which an attempt has been running for a minute.
 
+use crate::node::Node;
+use punctual_core::error::Code;
 use punctual_core::id::{Fence, JobId, RunId};
 use punctual_core::spec::format_duration;
 use punctual_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+/// It runs much longer than usual.
+const STUCK: Code = Code("RUN017");
 /// So many of the newest successes say what is usual.
 pub const SAMPLES_MAX: usize = 20;
 /// Fewer say nothing.
@@ -43,7 +47,7 @@ impl Stuck {
             })
         };
         let (so_far, usual) = (whole(now.since(self.started)), whole(self.usual));
-        format!("has been running for {so_far}, and 19 of 20 take at most {usual} (RUN017)")
+        format!("has been running for {so_far}, and 19 of 20 take at most {usual} ({STUCK})")
     }
 }
 
@@ -133,6 +137,36 @@ impl Watch {
         sorted.sort_unstable();
         let place = (sorted.len() * 19).div_ceil(20).checked_sub(1)?;
         (sorted.len() >= SAMPLES_MIN).then(|| sorted[place])
+    }
+}
+
+impl Node {
+    /// When [`Node::look_at_length`] has something to look at.
+    pub fn looks_at(&self) -> Option<Timestamp> {
+        self.watch.next()
+    }
+
+    /// Looks for attempts that run much longer than usual.
+    pub fn look_at_length(&mut self) -> Look {
+        let running = &self.running;
+        let look = self.watch.look(self.engine().clock().now(), |run, fence| {
+            let under_way = running.get(&run).filter(|running| running.run.fence == fence)?;
+            Some((under_way.run.job, under_way.started?))
+        });
+        for (run, fence, stuck) in
+            look.stuck.iter().filter(|(run, fence, _)| !self.ended.contains_key(&(*run, *fence)))
+        {
+            self.engine().note_stuck(*run, *fence, *stuck);
+        }
+        look
+    }
+
+    /// Takes how long a job's attempts took, newest first, from its history.
+    pub fn learn_length(&mut self, job: JobId, took: &[Duration]) {
+        let mine = self.running.values().filter(|running| running.run.job == job);
+        let mine = mine.filter_map(|running| Some((running.run.id, running.run.fence, running.started?)));
+        let mine: Vec<_> = mine.collect();
+        self.watch.learn(job, took, &mine);
     }
 }
 

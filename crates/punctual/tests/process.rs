@@ -358,7 +358,7 @@ fn waiting_exits_as_the_job_does() {
 - {name: unstartable, run: [/nowhere/program]}\n- {name: nothing}\n",
     );
     let code = |arguments: &[&str]| world.command(arguments).status.code();
-    for (job, expected) in [("zero", 0), ("three", 3), ("killed", 143), ("unstartable", 125), ("nothing", 0)]
+    for (job, expected) in [("zero", 0), ("three", 3), ("killed", 143), ("unstartable", 126), ("nothing", 0)]
     {
         assert_eq!(code(&["trigger", job, "--wait"]), Some(expected), "{job}");
     }
