@@ -5,12 +5,12 @@ use crate::data_dir::DataDir;
 use crate::folders::{CHECKPOINT, CONTROL};
 use crate::handlers::Handled;
 use crate::supervisor::judge::{Checkpoint, Judge, Verify};
-use crate::supervisor::protocol::{AttemptId, Ended, Start, Told};
+use crate::supervisor::protocol::{AttemptId, Ended, Limits, Rlimits, Start, Told};
 use crate::supervisor::tree::MARK;
 use nix::unistd::{User, geteuid};
 use punctual_core::attempt::{Attempt, Class, Exit, Outcome};
 use punctual_core::id::{NodeId, RunId};
-use punctual_core::job::{Command, Job, Process};
+use punctual_core::job::{self, Command, Job, Process};
 use punctual_core::run::Run;
 use punctual_core::spec::template;
 use punctual_core::time::Timestamp;
@@ -141,10 +141,28 @@ pub fn command(
         working_directory,
         stdin: process.stdin.clone(),
         run_as: process.run_as.clone(),
+        output_direct: job.output.direct,
+        redact: job.output.redact.clone(),
         timeout_ms: job.timeout.map(millis),
         grace_ms: millis(job.grace),
-        ..Start::bare(attempt_id(run), log.to_string_lossy().into_owned(), job.output_bytes_max)
+        no_progress_ms: job.no_progress_timeout.map(millis),
+        limits: limits(&process.limits),
+        rlimits: rlimits(&process.bounds.rlimits),
+        umask: process.bounds.umask,
+        nice: process.bounds.nice,
+        no_new_privileges: process.bounds.no_new_privileges,
+        ..Start::bare(attempt_id(run), log.to_string_lossy().into_owned(), job.output.bytes_max)
     })
+}
+
+fn limits(limits: &job::Limits) -> Limits {
+    let job::Limits { cpu_millis, memory_bytes, pids } = *limits;
+    Limits { cpu_millis, memory_bytes, pids }
+}
+
+fn rlimits(rlimits: &job::Rlimits) -> Rlimits {
+    let job::Rlimits { open_files, core_bytes, file_bytes, stack_bytes, cpu_seconds } = *rlimits;
+    Rlimits { open_files, core_bytes, file_bytes, stack_bytes, cpu_seconds }
 }
 
 /// The attempt that ended, as the history keeps it. `due` is when it was due to start.
@@ -158,6 +176,11 @@ pub fn attempt(ended: &Ended, number: u32, node: NodeId, due: Timestamp, job: &J
     if let (None, Some(wait)) = (&reason, retry_after) {
         reason = Some(format!("it asked to be tried again after {}", seconds(wait)));
     }
+    // What holds of every attempt must not hide why this one ended.
+    let reason = match (reason, &ended.remark) {
+        (Some(reason), Some(remark)) => Some(format!("{reason}; {remark}")),
+        (reason, remark) => reason.or_else(|| remark.clone()),
+    };
     Attempt {
         number,
         node,
@@ -219,7 +242,7 @@ fn reason(ended: &Ended, outcome: Outcome, class: Option<Class>, job: &Job) -> O
         (Outcome::Interrupted, _) => Some("the daemon was stopped".into()),
         (_, Some(Class::Reported)) => ended.findings.failed.clone(),
         (_, Some(Class::Verify)) => ended.findings.unmet.clone(),
-        (_, Some(Class::Oom)) => Some("it needed more memory than its limits.memory".into()),
+        (_, Some(Class::Oom)) => Some("the kernel killed in it: its limits.memory was full".into()),
         _ => None,
     }
 }

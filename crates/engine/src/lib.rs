@@ -17,6 +17,7 @@ pub mod handlers;
 pub mod inbox;
 pub mod node;
 mod quarantine;
+pub mod retention;
 pub mod run_loop;
 mod session;
 pub mod shared;

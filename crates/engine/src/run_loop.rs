@@ -77,6 +77,8 @@ pub enum Work {
 
 /// What is told of runs.
 pub trait Observer: Send {
+    /// The last attempt of a run ended; the decision is durable.
+    fn attempted(&mut self, _job: &Job, _run: &Run) {}
     /// A run ended; the decision is durable.
     fn finished(&mut self, job: &Job, run: &Run);
     /// What a `notify` of a run that ended badly reads on its standard input.
@@ -541,6 +543,10 @@ impl Executor for Hands {
     fn paused(&mut self, job: &str, reason: &str) {
         self.observer.remark(&format!("job {job} is paused: {reason}"));
         self.paused.insert(job.to_owned(), reason.to_owned());
+    }
+
+    fn attempted(&mut self, job: &Job, run: &Run) {
+        self.observer.attempted(job, run);
     }
 
     fn finished(&mut self, job: &Job, run: &Run) {

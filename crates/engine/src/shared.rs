@@ -6,6 +6,7 @@ use crate::data_dir::DataDir;
 use crate::definitions::Definitions;
 use crate::error::EngineError;
 use crate::inbox::{Inbox, Message};
+use crate::retention::Keep;
 use crate::stuck::Stuck;
 use punctual_core::id::{Fence, JobId, Revision, RunId};
 use punctual_core::job::{Action, Job};
@@ -46,6 +47,8 @@ struct Inner {
     quarantined: AtomicU64,
     /// Why the served definitions, as they stand in their files, are not in force.
     definitions_fault: Mutex<Option<String>>,
+    /// How much history and output is kept.
+    keep: Mutex<Keep>,
 }
 
 /// What is said of a running daemon.
@@ -75,6 +78,7 @@ impl Engine {
             stuck: Mutex::default(),
             quarantined: AtomicU64::new(0),
             definitions_fault: Mutex::default(),
+            keep: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -127,6 +131,16 @@ impl Engine {
     /// Says why the served definitions could not be taken over, or that they were.
     pub fn set_definitions_fault(&self, fault: Option<String>) {
         *self.inner.definitions_fault.lock().expect("no holder of this lock panics") = fault;
+    }
+
+    /// How much history and output is kept.
+    pub fn keep(&self) -> Keep {
+        *self.inner.keep.lock().expect("no holder of this lock panics")
+    }
+
+    /// Says how much history and output is kept.
+    pub fn set_keep(&self, keep: Keep) {
+        *self.inner.keep.lock().expect("no holder of this lock panics") = keep;
     }
 
     pub(crate) fn count_quarantine(&self) {
@@ -330,11 +344,12 @@ fn broken(why: &str) -> Job {
         retry: punctual_core::retry::Retry::NONE,
         on_lost: punctual_core::job::OnLost::Fail,
         timeout: None,
+        no_progress_timeout: None,
         grace: Duration::from_secs(10),
         start_deadline: None,
         queue: "normal".into(),
         priority: 0,
-        output_bytes_max: 1024 * 1024,
+        output: punctual_core::job::Output { bytes_max: 1024 * 1024, direct: false, redact: Vec::new() },
         zone: punctual_core::zone::Zone::utc(),
         trigger_zones: Vec::new(),
         on_failure: Action::None,

@@ -1,5 +1,6 @@
 //! The `punctual` command.
 
+mod attempt_log;
 mod client;
 mod commands;
 mod data;
@@ -67,6 +68,7 @@ enum Command {
     Explain(commands::explain::Args),
     Ticks(commands::ticks::Args),
     Why(commands::why::Args),
+    Prune(commands::prune::Args),
     Doctor(commands::doctor::Args),
     Import(commands::import::Args),
     Export(commands::export::Args),
@@ -121,6 +123,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => commands::explain::run(args),
         Command::Ticks(args) => commands::ticks::run(args),
         Command::Why(args) => commands::why::run(args),
+        Command::Prune(args) => commands::prune::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Import(args) => commands::import::run(args),
         Command::Export(args) => commands::export::run(args),

@@ -12,6 +12,7 @@
 //! `${NAME}` is replaced in every value but these, where `$` belongs to others: a script (`run` as a text), `stdin`,
 //! and what an executor of a later release reads.
 
+mod bounds;
 mod calendar;
 pub(crate) mod choice;
 mod compile;
@@ -25,6 +26,7 @@ mod length;
 mod lint;
 mod origin;
 mod outcome;
+pub mod output;
 mod reader;
 mod schema;
 pub mod suggest;
@@ -37,6 +39,7 @@ pub mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use bounds::{BoundsSpec, RlimitsSpec};
 pub use choice::Choice;
 pub use compile::seed;
 pub use definition::{

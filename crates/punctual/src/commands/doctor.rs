@@ -1,6 +1,7 @@
 //! `punctual doctor`: whether all is as it should be.
 
 mod crontab;
+mod disk;
 mod modes;
 
 use crate::client::{Client, SOCKET_NAME};
@@ -118,6 +119,7 @@ fn examine(data: &Data) -> Vec<Finding> {
         }
         Err(failure) => findings.push(broken("jobs", &failure)),
     }
+    findings.push(disk::room(&data.directory()));
     findings.extend(modes::loose(&data.directory(), SOCKET_NAME));
     findings
 }

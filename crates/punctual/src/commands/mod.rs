@@ -18,6 +18,7 @@ pub mod jobs;
 pub mod logs;
 pub mod next;
 pub mod pause;
+pub mod prune;
 pub mod resume;
 pub mod retry;
 pub mod runs;
