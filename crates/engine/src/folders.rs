@@ -4,8 +4,8 @@
 //! DATA/jobs/control/RUN-FENCE      what an attempt says about itself, PUNCTUAL_CONTROL
 //! DATA/jobs/checkpoints/RUN/       what the attempts of a run hand on, PUNCTUAL_CHECKPOINT_DIR
 //! ```
-//! A job with `runAs` is another user, who must be able to pass through the directories above: a daemon that runs as
-//! root lets everybody pass through them and nobody list them. What is in them belongs to the jobs' users alone.
+//! A job with `runAs` is another user, who must be able to pass through the directories above: once root starts one, it
+//! lets everybody pass through them, and nobody list them. What is in them belongs to the jobs' users alone.
 
 use crate::data_dir::DataDir;
 use punctual_core::id::{Fence, RunId};
@@ -36,12 +36,9 @@ impl DataDir {
             // As asked for, whatever the process masks.
             std::fs::set_permissions(folder, Permissions::from_mode(mode))?;
         }
-        if root {
-            // The only directory in it that others make no use of and whose mode is not set where it is made.
-            DirBuilder::new().recursive(true).mode(0o700).create(self.store())?;
-            std::fs::set_permissions(self.store(), Permissions::from_mode(0o700))?;
-            std::fs::set_permissions(self.root(), Permissions::from_mode(0o711))?;
-        }
+        // The only directory of the data directory whose mode is not set where it is made.
+        DirBuilder::new().recursive(true).mode(0o700).create(self.store())?;
+        std::fs::set_permissions(self.store(), Permissions::from_mode(0o700))?;
         Ok(())
     }
 
@@ -95,6 +92,8 @@ pub fn make_checkpoint(path: &Path, from: Option<&Path>) -> io::Result<()> {
 pub fn hand_over(environment: &[(String, String)], uid: u32, gid: u32) -> Result<(), String> {
     let value = |name: &str| environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     if let Some(path) = value(CONTROL) {
+        let passed = Path::new(path).ancestors().nth(3).map_or(Ok(()), let_pass);
+        passed.map_err(|error| format!("the data directory cannot let it pass: {error}"))?;
         let open = OpenOptions::new()
             .write(true)
             .create(true)
@@ -111,6 +110,15 @@ pub fn hand_over(environment: &[(String, String)], uid: u32, gid: u32) -> Result
         given.map_err(|error| format!("its checkpoint {path} could not be given to it: {error}"))?;
     }
     Ok(())
+}
+
+/// Lets other users pass through the data directory, if they cannot.
+fn let_pass(data: &Path) -> io::Result<()> {
+    let meta = data.metadata()?;
+    match rustix::process::geteuid().is_root() && meta.mode() & 0o777 == 0o700 {
+        true => std::fs::set_permissions(data, Permissions::from_mode(0o711)),
+        false => Ok(()),
+    }
 }
 
 fn give(file: &std::fs::File, uid: u32, gid: u32) -> io::Result<()> {
