@@ -88,7 +88,7 @@ fn a_job_runs_after_the_ends_that_it_names() {
 - {name: bad, triggers: [{after: a, on: failure}], run: ['true']}
 - {name: any, triggers: [{after: a, on: any}], run: ['true']}",
     );
-    let mut after = |world: &mut World, end: &dyn Fn(&mut World, &Run)| {
+    let after = |world: &mut World, end: &dyn Fn(&mut World, &Run)| {
         world.advance(MINUTE);
         let run = world.hands.started.remove(0);
         end(world, &run);
@@ -219,6 +219,7 @@ fn an_attempt_that_takes_much_longer_than_usual_is_pointed_out_once() {
         world.node.ended(&ended);
         world.cycle();
     }
+    assert!(world.node.look_at_length().stuck.is_empty(), "they have ended");
     let slow = begin(&mut world);
     assert_eq!(world.node.looks_at(), Some(world.now().saturating_add(MINUTE)));
     world.clock.advance(Duration::from_secs(59));

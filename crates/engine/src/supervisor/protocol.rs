@@ -177,6 +177,7 @@ pub struct Rlimits {
 }
 
 /// From the supervisor.
+#[expect(clippy::large_enum_variant, reason = "nearly every report is of an end")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Report {
     /// Who this is, to whoever connects.

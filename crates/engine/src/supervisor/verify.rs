@@ -57,6 +57,7 @@ enum Step {
 
 /// What follows the end of a process.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every end is the end of its attempt")]
 pub enum Next {
     /// Another process of the same attempt.
     Start(Box<Start>),

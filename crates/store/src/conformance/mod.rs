@@ -245,8 +245,8 @@ pub fn attempt(number: u32, secs: i64, outcome: Outcome) -> Attempt {
             start_delay_us: Some(250),
             reason: Some("why \"so\"".to_owned()),
             // What has no column of its own; only some have it.
-            class: (number % 2 == 0 && outcome != Outcome::Success).then_some(Class::Verify),
-            retry_after: (number % 3 == 0).then_some(Duration::from_micros(90_000_001)),
+            class: (number.is_multiple_of(2) && outcome != Outcome::Success).then_some(Class::Verify),
+            retry_after: number.is_multiple_of(3).then_some(Duration::from_micros(90_000_001)),
         },
     }
 }
