@@ -23,6 +23,8 @@ pub enum Arriving {
     Fired,
     /// A person or a program submitted it: under `skip` it waits its turn instead of being dropped.
     Submitted,
+    /// It is one of many of the past: they wait for each other, and cancel nothing.
+    Backfilled,
 }
 
 /// Decides by the job's overlap policy; `active` runs are queued or leased, `held` ones wait for those.
@@ -32,6 +34,7 @@ pub fn admit(overlap: Overlap, active: usize, held: usize, arriving: Arriving) -
     }
     match overlap {
         Overlap::Allow => Admission::Queue,
+        _ if arriving == Arriving::Backfilled => Admission::Hold,
         Overlap::QueueAll => Admission::Hold,
         Overlap::QueueOne if held == 0 => Admission::Hold,
         Overlap::CancelRunning => Admission::CancelOthers,
@@ -51,15 +54,16 @@ mod tests {
     proptest! {
         // proves I-15
         #[test]
-        fn only_allow_queues_beside_an_unfinished_run(which in 0..5_usize, active in 0..4_usize, held in 0..4_usize, submitted: bool) {
-            let arriving = if submitted { Arriving::Submitted } else { Arriving::Fired };
+        fn only_allow_queues_beside_an_unfinished_run(which in 0..5_usize, active in 0..4_usize, held in 0..4_usize, how in 0..3_usize) {
+            let arriving = [Arriving::Fired, Arriving::Submitted, Arriving::Backfilled][how];
             let got = admit(OVERLAPS[which], active, held, arriving);
             if got == Admission::Queue {
                 prop_assert!(active + held == 0 || OVERLAPS[which] == Overlap::Allow);
             }
-            if submitted {
+            if arriving != Arriving::Fired {
                 prop_assert!(!matches!(got, Admission::Skip(_)));
             }
+            prop_assert!(arriving != Arriving::Backfilled || got != Admission::CancelOthers);
         }
     }
 

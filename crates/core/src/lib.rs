@@ -6,6 +6,7 @@
 
 pub mod civil;
 pub mod error;
+pub mod guard;
 pub mod id;
 pub mod invariant;
 pub mod time;

@@ -4,11 +4,11 @@
 //! pause, a submitted run. It has no effects and reads no clock; what must happen after the commit is returned
 //! beside the decision.
 
-use crate::control;
+use crate::backfill::is_backfill;
 use crate::definitions::Definitions;
+use crate::set_back::Repeated;
 use punctual_core::admission::{Admission, Arriving, admit};
 use punctual_core::attempt::Outcome;
-use punctual_core::error::Code;
 use punctual_core::fire::{self, Firing, Input};
 use punctual_core::id::{Fence, JobId, NodeId, Revision, RunId, TriggerId};
 use punctual_core::invariant;
@@ -22,9 +22,6 @@ use punctual_store::row::{DedupRow, JobRow, RevisionRow, TriggerRow};
 use punctual_store::{Decision, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// The job was paused because its runs ended badly.
-const PAUSED: Code = Code("RUN018");
 
 /// Nominal times that one trigger may dispose of in one transaction.
 pub const TICKS_MAX: usize = 10_000;
@@ -64,6 +61,7 @@ pub struct Effects {
 pub struct Book {
     now: Timestamp,
     definitions: Arc<Definitions>,
+    repeated: Arc<Repeated>,
     pub(crate) jobs: BTreeMap<JobId, JobRow>,
     pub(crate) triggers: BTreeMap<TriggerId, TriggerRow>,
     runs: BTreeMap<RunId, Run>,
@@ -82,8 +80,13 @@ pub struct Book {
 }
 
 impl Book {
-    /// Opens the book at `now`.
-    pub fn new(snapshot: &Snapshot, definitions: Arc<Definitions>, now: Timestamp) -> Self {
+    /// Opens the book at `now`. What is in `repeated` has run and runs no more.
+    pub fn new(
+        snapshot: &Snapshot,
+        definitions: Arc<Definitions>,
+        repeated: Arc<Repeated>,
+        now: Timestamp,
+    ) -> Self {
         let mut unfinished: BTreeMap<JobId, BTreeSet<RunId>> = BTreeMap::new();
         for run in &snapshot.runs {
             unfinished.entry(run.job).or_default().insert(run.id);
@@ -92,6 +95,7 @@ impl Book {
             unfinished,
             now,
             definitions,
+            repeated,
             jobs: snapshot.jobs.iter().map(|j| (j.id, j.clone())).collect(),
             triggers: snapshot.triggers.iter().map(|t| (t.id, t.clone())).collect(),
             runs: snapshot.runs.iter().map(|r| (r.id, r.clone())).collect(),
@@ -200,11 +204,12 @@ impl Book {
     }
 
     /// Whether a run of the trigger has not ended.
-    fn is_under_way(&self, job: JobId, trigger: TriggerId) -> bool {
+    pub(crate) fn is_under_way(&self, job: JobId, trigger: TriggerId) -> bool {
         self.unfinished.get(&job).into_iter().flatten().any(|run| self.runs[run].trigger == Some(trigger))
     }
 
-    fn take_firing(&mut self, job: &Arc<Job>, revision: Revision, mut row: TriggerRow, firing: Firing) {
+    fn take_firing(&mut self, job: &Arc<Job>, revision: Revision, mut row: TriggerRow, mut firing: Firing) {
+        self.pass_by_what_ran(job, &row, &mut firing);
         if firing.state != row.state {
             row.state = firing.state;
             self.put_trigger(row.clone());
@@ -217,6 +222,25 @@ impl Book {
         }
         for occurrence in firing.occurrences {
             self.admit(job, row.job, revision, Some(&row), occurrence, String::new(), Arriving::Fired);
+        }
+    }
+
+    /// Takes out what ran when the clock was ahead: that is its disposition, and it has been counted.
+    fn pass_by_what_ran(&mut self, job: &Job, row: &TriggerRow, firing: &mut Firing) {
+        if self.repeated.runs.is_empty() {
+            return;
+        }
+        let before = firing.occurrences.len();
+        let id = |o: &Occurrence| RunId::derive(&job.name, &row.name, &o.key, o.nominal);
+        firing.occurrences.retain(|occurrence| !self.repeated.runs.contains(&id(occurrence)));
+        let passed = before - firing.occurrences.len();
+        firing.state.fired -= passed as u64;
+        if passed > 0
+            && firing.state.next_at.is_none()
+            && let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name)
+        {
+            // It may have ended by the count alone.
+            firing.state.next_at = self.next_of(trigger, &TriggerRow { state: firing.state, ..row.clone() });
         }
     }
 
@@ -233,7 +257,12 @@ impl Book {
         arriving: Arriving,
     ) -> Option<RunId> {
         let (active, held) = self.unfinished(job_id);
-        let admission = admit(job.overlap, active.len(), held.len(), arriving);
+        let (active, held, filling) = self.beside(active, held, arriving);
+        let admission = match admit(job.overlap, active.len(), held.len(), arriving) {
+            // What is back-filled does not make a trigger skip, and is not cancelled for it: it goes on after.
+            Admission::Queue if filling && job.overlap != Overlap::Allow => Admission::Hold,
+            admission => admission,
+        };
         let state = match admission {
             Admission::Queue => RunState::Queued { due: occurrence.due },
             Admission::Hold | Admission::CancelOthers => RunState::Held(Hold::Overlap),
@@ -281,6 +310,24 @@ impl Book {
         Some(id)
     }
 
+    /// The unfinished runs that count for what arrives, and whether there are others: those of a back-fill count for
+    /// each other only.
+    fn beside(
+        &self,
+        mut active: Vec<RunId>,
+        mut held: Vec<RunId>,
+        arriving: Arriving,
+    ) -> (Vec<RunId>, Vec<RunId>, bool) {
+        let before = active.len() + held.len();
+        if arriving != Arriving::Backfilled {
+            let own = |id: &RunId| !is_backfill(&self.runs[id]);
+            active.retain(own);
+            held.retain(own);
+        }
+        let filling = active.len() + held.len() < before;
+        (active, held, filling)
+    }
+
     /// Applies an event to a run, with all that follows from its end. False if the run cannot take it.
     pub fn event(&mut self, id: RunId, event: RunEvent) -> bool {
         let Some(run) = self.runs.get(&id).cloned() else { return false };
@@ -315,48 +362,14 @@ impl Book {
             self.rearm(run.job, run.revision, trigger);
         }
         self.release(run.job);
+        // What follows a job follows its present, not its past.
+        if is_backfill(run) {
+            return;
+        }
         let Some(name) = self.jobs.get(&run.job).map(|j| j.name.clone()) else { return };
         for trigger in self.waiting_for(&name) {
             self.fire(trigger, &Input::UpstreamEnded { run: run.id, verdict });
         }
-    }
-
-    fn count_failure(&mut self, run: &Run, verdict: Verdict) {
-        let Some(row) = self.jobs.get_mut(&run.job) else { return };
-        let failures = match verdict {
-            Verdict::Success => 0,
-            Verdict::Failed | Verdict::Timeout | Verdict::Lost => row.failures.saturating_add(1),
-            Verdict::Cancelled | Verdict::Expired | Verdict::Shadow => row.failures,
-        };
-        let grown = failures > row.failures;
-        if failures != row.failures {
-            row.failures = failures;
-            self.jobs_changed.insert(run.job);
-        }
-        if grown {
-            self.pause_after(run, failures);
-        }
-    }
-
-    /// Pauses a job whose last `failures` runs ended badly, if it is to be.
-    fn pause_after(&mut self, run: &Run, failures: u32) {
-        let Some(row) = self.jobs.get(&run.job).cloned() else { return };
-        if row.paused.is_some() || row.retired {
-            return;
-        }
-        let Some(definition) = self.definition(row.id, row.revision) else { return };
-        if definition.pause_after_failures.is_none_or(|most| failures < most) {
-            return;
-        }
-        let triggers: Vec<TriggerRow> = self.triggers.values().filter(|t| t.job == row.id).cloned().collect();
-        if !definition.triggers.iter().all(|t| triggers.iter().any(|row| row.name == t.name)) {
-            self.effects.unread.insert(row.id);
-            return;
-        }
-        let runs = if failures == 1 { "a run".into() } else { format!("{failures} runs in a row") };
-        let reason = format!("{runs} ended badly, the last is {} ({PAUSED})", run.id);
-        self.effects.paused.push((row.name.clone(), reason.clone()));
-        control::pause(self, row, triggers, &reason);
     }
 
     /// Tells a trigger with a fixed delay that its run has ended, or was skipped.
@@ -371,23 +384,15 @@ impl Book {
         }
     }
 
-    /// Lets the oldest held run of a job go if nothing of it is queued or leased.
+    /// Lets the oldest held run of a job go, those of a back-fill last, if nothing of it is queued or leased.
     fn release(&mut self, job: JobId) {
         let (active, held) = self.unfinished(job);
         if active.is_empty()
-            && let Some(oldest) = held.into_iter().min_by_key(|id| (self.runs[id].nominal, *id))
+            && let Some(oldest) =
+                held.into_iter().min_by_key(|id| (is_backfill(&self.runs[id]), self.runs[id].nominal, *id))
         {
             self.event(oldest, RunEvent::Release);
         }
-    }
-
-    /// Lets a run go on that waits for a person: at once, or after an earlier run of its job. False if none waits.
-    pub fn let_go(&mut self, id: RunId) -> bool {
-        let Some(run) = self.runs.get(&id) else { return false };
-        let (job, revision) = (run.job, run.revision);
-        let Some(definition) = self.definition(job, revision) else { return false };
-        let free = definition.overlap == Overlap::Allow || self.unfinished(job).0.is_empty();
-        self.event(id, if free { RunEvent::Release } else { RunEvent::Wait })
     }
 
     /// Lets all held runs of a job go: nothing waits for anything any more.
@@ -467,7 +472,7 @@ impl Book {
     }
 
     /// The unfinished runs of a job: queued or leased, and held.
-    fn unfinished(&self, job: JobId) -> (Vec<RunId>, Vec<RunId>) {
+    pub(crate) fn unfinished(&self, job: JobId) -> (Vec<RunId>, Vec<RunId>) {
         let mut active = Vec::new();
         let mut held = Vec::new();
         for id in self.unfinished.get(&job).into_iter().flatten() {
@@ -502,6 +507,15 @@ impl Book {
             row.id.0,
             row.state
         );
+        self.triggers_changed.insert(row.id);
+        self.triggers.insert(row.id, row);
+    }
+
+    /// Writes a trigger row whose cursor goes back because a person said so.
+    pub fn set_back(&mut self, row: TriggerRow) {
+        if !self.decision.set_back.contains(&row.id) {
+            self.decision.set_back.push(row.id);
+        }
         self.triggers_changed.insert(row.id);
         self.triggers.insert(row.id, row);
     }

@@ -25,7 +25,7 @@ const KEYS_RESERVED: [&str; 6] = ["after:", "backfill:", "boot:", "event:", "ret
 /// A boot trigger's key outlives every boot.
 const BOOTS_KEPT: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// A cursor further ahead of the clock than this is worth a word.
-const AHEAD: Duration = Duration::from_secs(300);
+pub(crate) const AHEAD: Duration = Duration::from_secs(300);
 
 /// What a submitted run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -291,19 +291,6 @@ impl Engine {
         Ok(count)
     }
 
-    /// How many triggers in force have seen instants well ahead of the clock, and until when the last of them rests:
-    /// nothing is fired twice, so that a clock which was wrong for a time has silenced them.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub async fn ahead(&self) -> Result<Option<(usize, Timestamp)>, EngineError> {
-        let limit = self.clock().now().saturating_add(AHEAD);
-        let (_, triggers) = self.store().jobs().await?;
-        let cursors = triggers.iter().filter(|t| t.live).map(|t| t.state.cursor).filter(|c| *c > limit);
-        let (count, until) = cursors.fold((0, limit), |(count, until), c| (count + 1, until.max(c)));
-        Ok((count > 0).then_some((count, until)))
-    }
-
     async fn on_job<F>(&self, name: &str, work: F) -> Result<(), EngineError>
     where
         F: Fn(&mut Book, JobRow, Vec<TriggerRow>) -> Result<(), EngineError> + Send + Sync + 'static,
@@ -359,7 +346,7 @@ fn triggers_of(snapshot: &Snapshot, job: JobId) -> Vec<TriggerRow> {
 }
 
 /// Refuses a job that was loaded paused because its action is for another build: every run of it would fail.
-fn can_carry_out(job: &Job, name: &str) -> Result<(), EngineError> {
+pub(crate) fn can_carry_out(job: &Job, name: &str) -> Result<(), EngineError> {
     let Action::Unsupported(what) = &job.action else { return Ok(()) };
     Err(EngineError::State {
         message: format!("this build cannot carry out {what}, the action of job {name}"),

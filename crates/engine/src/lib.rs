@@ -3,16 +3,21 @@
 //! This crate must not know HTTP, JSON documents for people, or a command line.
 
 pub mod apply;
+pub mod backfill;
 pub mod block_on;
 pub mod book;
 mod checkpoints;
 pub mod clock;
+mod clock_file;
+pub mod clock_watch;
 pub mod control;
 pub mod data_dir;
 pub mod definitions;
 pub mod error;
 pub mod executor;
+mod failures;
 pub mod folders;
+pub mod guarded;
 pub mod handlers;
 pub mod inbox;
 pub mod node;
@@ -20,9 +25,11 @@ mod quarantine;
 pub mod retention;
 pub mod run_loop;
 mod session;
+pub mod set_back;
 pub mod shared;
 pub mod stuck;
 pub mod supervisor;
+pub mod synchronised;
 pub mod timer;
 pub mod unix_socket;
 pub mod view;

@@ -7,6 +7,7 @@ use crate::definitions::Definitions;
 use crate::error::EngineError;
 use crate::inbox::{Inbox, Message};
 use crate::retention::Keep;
+use crate::set_back::Repeated;
 use crate::stuck::Stuck;
 use punctual_core::id::{Fence, JobId, Revision, RunId};
 use punctual_core::job::{Action, Job};
@@ -43,6 +44,8 @@ struct Inner {
     started: Mutex<BTreeMap<RunId, (Fence, Timestamp)>>,
     /// Attempts under way that run much longer than usual.
     stuck: Mutex<BTreeMap<RunId, (Fence, Stuck)>>,
+    /// What cursors were set back over; `None` until it is read.
+    repeated: Mutex<Option<Arc<Repeated>>>,
     /// Items that were set aside because they could not be decided.
     quarantined: AtomicU64,
     /// Why the served definitions, as they stand in their files, are not in force.
@@ -76,6 +79,7 @@ impl Engine {
             daemon: RwLock::new(None),
             started: Mutex::default(),
             stuck: Mutex::default(),
+            repeated: Mutex::default(),
             quarantined: AtomicU64::new(0),
             definitions_fault: Mutex::default(),
             keep: Mutex::default(),
@@ -141,6 +145,16 @@ impl Engine {
     /// Says how much history and output is kept.
     pub fn set_keep(&self, keep: Keep) {
         *self.inner.keep.lock().expect("no holder of this lock panics") = keep;
+    }
+
+    pub(crate) fn known_repeated(&self) -> Option<Arc<Repeated>> {
+        self.inner.repeated.lock().expect("no holder of this lock panics").clone()
+    }
+
+    pub(crate) fn know_repeated(&self, repeated: Repeated) -> Arc<Repeated> {
+        let repeated = Arc::new(repeated);
+        *self.inner.repeated.lock().expect("no holder of this lock panics") = Some(repeated.clone());
+        repeated
     }
 
     pub(crate) fn count_quarantine(&self) {
@@ -270,11 +284,12 @@ impl Engine {
         let work = Arc::new(work);
         for _ in 0..LOADS_MAX {
             let answer = Arc::new(Mutex::new(None));
+            let repeated = self.repeated().await?;
             let decide = {
                 let (answer, work) = (answer.clone(), work.clone());
                 let (definitions, clock) = (self.definitions(), self.inner.clock.clone());
                 Box::new(move |snapshot: &Snapshot| {
-                    let mut book = Book::new(snapshot, definitions.clone(), clock.now());
+                    let mut book = Book::new(snapshot, definitions.clone(), repeated.clone(), clock.now());
                     let result = work(&mut book, snapshot);
                     let (decision, effects) = book.close();
                     let complete = effects.missing.is_empty() && effects.unread.is_empty() && writes;

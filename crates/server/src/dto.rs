@@ -1,6 +1,8 @@
 //! The shapes users see, exactly as `docs/reference/json.md` says: camelCase, instants as RFC 3339 in UTC, what is
 //! absent is `null`. The client reads the same types that the server writes.
 
+pub use crate::routes::backfill::{BackfillDto, BackfillRequestDto};
+pub use crate::routes::clock::{AcceptedDto, AheadDto, ClockDto, SaidDto, SetBackDto};
 use punctual_core::attempt::Attempt;
 use punctual_core::run::{Run, RunState};
 use punctual_core::time::Timestamp;
@@ -390,6 +392,8 @@ pub struct StatusDto {
     /// Runs that run much longer than their jobs usually do.
     #[serde(default)]
     pub stuck: Vec<String>,
+    /// What is wrong with its clock, in a sentence.
+    pub clock_fault: Option<String>,
     /// The definitions it serves.
     pub definitions: Option<String>,
     /// Why these, as they stand in their files, are not in force: the first of their errors.
@@ -411,6 +415,7 @@ impl From<Status> for StatusDto {
             quarantined: status.quarantined,
             stuck: status.stuck.iter().map(ToString::to_string).collect(),
             definitions_fault: status.definitions_fault,
+            clock_fault: status.clock_fault,
             definitions: Some(status.owner).filter(|o| !o.is_empty()),
         }
     }

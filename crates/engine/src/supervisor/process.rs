@@ -31,6 +31,8 @@ use std::time::Duration;
 const NO_CHECKPOINT: Code = Code("RUN019");
 /// At the end, so long strays that were killed may take to be gone.
 const END: Duration = Duration::from_secs(5);
+/// The daemon that started it has so long to attach, however short jobs may live without one.
+const FIRST: Duration = Duration::from_secs(10);
 /// While killed strays die, it looks again so soon.
 const SWEEP_AGAIN: Duration = Duration::from_millis(5);
 
@@ -68,7 +70,7 @@ pub fn run(
         children: BTreeMap::new(),
         checks: Checks::default(),
         dying: BTreeSet::new(),
-        orphan_timeout,
+        orphan_timeout: orphan_timeout.max(FIRST),
         alone: Some(Awake::now()),
         last: false,
         told: false,

@@ -1,5 +1,6 @@
 //! `punctual doctor`: whether all is as it should be.
 
+mod clock;
 mod crontab;
 mod disk;
 mod modes;
@@ -21,15 +22,17 @@ use std::time::Duration;
 const OVERDUE_MS_MAX: u64 = 5_000;
 /// A clock before this instant, 2026-01-01, has not been set.
 const CLOCK_FROM: Timestamp = Timestamp::from_secs(1_767_225_600);
-/// A cursor further ahead of the clock means that the clock went back.
-const CURSOR_AHEAD_MAX: Duration = Duration::from_secs(300);
 
 /// Say whether the daemon, the store, the clock and what surrounds them are as they should be
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:
   punctual doctor
+  punctual doctor clock
   punctual doctor --quiet || alert      for a monitor: exits 1 if the daemon is absent or overdue")]
 pub struct Args {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Print nothing; exit 1 if the daemon is absent or overdue
     #[arg(long)]
     quiet: bool,
@@ -38,6 +41,11 @@ pub struct Args {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    Clock(clock::Args),
 }
 
 /// One thing that was looked at.
@@ -74,6 +82,9 @@ impl Finding {
 
 /// Looks.
 pub fn run(args: Args) -> ExitCode {
+    if let Some(Part::Clock(args)) = args.part {
+        return clock::run(args);
+    }
     if args.quiet {
         return ExitCode::from(if is_well(&args.data) { OK } else { NO });
     }
@@ -99,7 +110,7 @@ fn examine(data: &Data) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     match client.get::<StatusDto>("/v1/status") {
-        Ok(status) => findings.extend([daemon(&status), zones(&status)]),
+        Ok(status) => findings.extend([daemon(&status), zones(&status), clock(&status)]),
         Err(failure) => findings.push(broken("daemon", &failure)),
     }
     match client.get::<Vec<String>>("/v1/check") {
@@ -114,7 +125,6 @@ fn examine(data: &Data) -> Vec<Finding> {
     }
     match client.get::<Vec<JobDto>>("/v1/jobs") {
         Ok(jobs) => {
-            findings.push(clock(&jobs, client.now()));
             findings.extend(crontab::twins(&jobs));
         }
         Err(failure) => findings.push(broken("jobs", &failure)),
@@ -173,19 +183,15 @@ fn zones(status: &StatusDto) -> Finding {
     Finding::new("zones", Health::Ok, what)
 }
 
-fn clock(jobs: &[JobDto], now: Timestamp) -> Finding {
+fn clock(status: &StatusDto) -> Finding {
+    let now = status.now.0;
     if now < CLOCK_FROM {
         return Finding::new("clock", Health::Failed, format!("it says {now}: it has not been set"));
     }
-    let ahead =
-        jobs.iter().flat_map(|job| job.triggers.iter().map(move |t| (t.cursor.0.since(now), &job.name)));
-    match ahead.max() {
-        Some((ahead, job)) if ahead > CURSOR_AHEAD_MAX => {
-            let message =
-                format!("{job} has been decided {} ahead of the clock: did it go back?", short(ahead));
-            Finding::new("clock", Health::Failed, message).hint("set the clock right; nothing fires twice")
-        }
-        _ => Finding::new("clock", Health::Ok, format!("it says {now}")),
+    match &status.clock_fault {
+        Some(fault) => Finding::new("clock", Health::Failed, fault.clone())
+            .hint("`punctual doctor clock` says what to do; nothing fires twice"),
+        None => Finding::new("clock", Health::Ok, format!("it says {now}")),
     }
 }
 
@@ -207,7 +213,8 @@ fn text(findings: &[Finding], screen: Screen) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::examples::{NOW, after, job};
+    use crate::commands::examples::after;
+    use punctual_server::dto::Instant;
 
     fn status() -> StatusDto {
         StatusDto {
@@ -223,6 +230,7 @@ mod tests {
             quarantined: 0,
             stuck: Vec::new(),
             definitions_fault: None,
+            clock_fault: None,
             definitions: None,
         }
     }
@@ -240,12 +248,12 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_went_back_is_seen_at_the_cursors() {
-        let mut job = job();
-        assert_eq!(clock(&[job.clone()], NOW).status, Health::Ok);
-        job.triggers[0].cursor = after(301);
-        assert_eq!(clock(&[job], NOW).status, Health::Failed);
-        assert_eq!(clock(&[], Timestamp::from_secs(1000)).status, Health::Failed);
+    fn a_clock_that_is_not_believed_is_a_fault() {
+        assert_eq!(clock(&status()).status, Health::Ok);
+        let fault = Some("it was set 1h forward and is not believed yet".to_owned());
+        assert_eq!(clock(&StatusDto { clock_fault: fault, ..status() }).status, Health::Failed);
+        let unset = StatusDto { now: Instant(Timestamp::from_secs(1000)), ..status() };
+        assert_eq!(clock(&unset).status, Health::Failed);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub async fn why(
 }
 
 /// The zone of a job's clock: that of its first cron rule.
-async fn zone_of(engine: &Engine, job: &str) -> Result<Arc<Zone>, ApiError> {
+pub async fn zone_of(engine: &Engine, job: &str) -> Result<Arc<Zone>, ApiError> {
     let job = engine.job(job).await?;
     let named = job.spec.triggers.iter().find_map(|trigger| match &trigger.rule {
         RuleSpec::Cron { time_zone, .. } => Some(time_zone),

@@ -20,7 +20,7 @@ mod ticket;
 mod write;
 mod writer;
 
-pub(crate) use write::{check_change, check_lease};
+pub(crate) use write::{check_change, check_cursor, check_lease};
 pub(crate) use writer::decide_contained;
 
 use crate::StoreError;
