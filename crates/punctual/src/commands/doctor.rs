@@ -168,6 +168,10 @@ fn daemon(status: &StatusDto) -> Finding {
         return Finding::new("daemon", Health::Warning, what)
             .hint("`punctual check` shows all of it; the last good ones go on");
     }
+    if !status.stuck.is_empty() {
+        let what = format!("{what}; much longer than usual runs {}", status.stuck.join(", "));
+        return Finding::new("daemon", Health::Warning, what).hint("`punctual why RUN`, and its output");
+    }
     if status.shadow {
         return Finding::new("daemon", Health::Warning, format!("{what}, in shadow: it starts nothing"));
     }
@@ -239,6 +243,7 @@ mod tests {
             zones_source: "bundled".to_owned(),
             shadow: false,
             quarantined: 0,
+            stuck: Vec::new(),
             definitions_fault: None,
             clock_fault: None,
             definitions: None,
@@ -252,6 +257,8 @@ mod tests {
         assert_eq!(daemon(&StatusDto { overdue_ms: 60_000, ..status() }).status, Health::Failed);
         assert_eq!(daemon(&StatusDto { shadow: true, ..status() }).status, Health::Warning);
         assert_eq!(daemon(&StatusDto { quarantined: 1, ..status() }).status, Health::Warning);
+        let stuck = daemon(&StatusDto { stuck: vec!["01kb".to_owned()], ..status() });
+        assert!(stuck.status == Health::Warning && stuck.message.ends_with("longer than usual runs 01kb"));
         assert_eq!(daemon(&StatusDto { version: "0.0.1".to_owned(), ..status() }).status, Health::Warning);
     }
 
