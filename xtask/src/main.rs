@@ -12,11 +12,11 @@ const HELP: &str = "\
 cargo xtask tidy             the style test: sizes, names, error pages, links, architecture
 cargo xtask tidy --ratchet   the same, and lowers the limits in xtask/ratchet.txt to what is there now
 cargo xtask oracles [COUNT [SEED]]   `punctual next` against croniter, cronsim and croner
+cargo xtask sim [--seeds N] [--from S] the simulator; with --sabotage all, what it is measured by; with --help, more
 cargo xtask kill [--rounds N] [--seed S] [--worlds N] [--report FILE] [--keep] [--debug]
                                       kills the real binary at random instants; the checker judges what is left
 cargo xtask kill --failpoints [--stop SECONDS] [--only NAME] [--worlds N] [--report FILE] [--debug]
                                       the same at every named point: abort, error, stop
-cargo xtask sim [--seeds N] [--from S] the simulator; with --sabotage all, what it is measured by; with --help, more
 cargo xtask bench-time                the next firing, in nanoseconds, beside croner and cron";
 
 fn main() -> ExitCode {
@@ -25,8 +25,8 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         ["tidy"] => tidy::run(&root(), tidy::Ratchet::Keep),
         ["tidy", "--ratchet"] => tidy::run(&root(), tidy::Ratchet::Lower),
-        ["kill", options @ ..] => kill::run(&root(), options),
         ["sim", arguments @ ..] => sim(arguments),
+        ["kill", options @ ..] => kill::run(&root(), options),
         ["bench-time"] => oracles::bench(&root()),
         ["oracles"] => oracles::run(&root(), "3000", "1"),
         ["oracles", count] => oracles::run(&root(), count, "1"),

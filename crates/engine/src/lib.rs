@@ -17,6 +17,7 @@ pub mod executor;
 pub mod guarded;
 pub mod handlers;
 pub mod inbox;
+mod limits;
 pub mod node;
 mod quarantine;
 pub mod retention;

@@ -352,8 +352,9 @@ impl Engine {
     /// # Errors
     /// The store cannot be read.
     pub async fn status(&self) -> Result<Status, EngineError> {
-        let (jobs, _) = self.store().jobs().await?;
+        let (jobs, triggers) = self.store().jobs().await?;
         let jobs: Vec<_> = jobs.into_iter().filter(|j| !j.retired).collect();
+        let clock_fault = self.clock_fault(&jobs, &triggers).await?;
         let now = self.clock().now();
         let due = self.store().earliest_due().await?;
         let daemon = self.daemon();
@@ -367,7 +368,7 @@ impl Engine {
             overdue: due.map_or(Duration::ZERO, |due| now.since(due)),
             quarantined: self.quarantined(),
             definitions_fault: self.definitions_fault(),
-            clock_fault: self.clock_fault().await?,
+            clock_fault,
             zones: (self.zones().version().to_owned(), self.zones().source().to_owned()),
             owner: daemon.map(|d| d.owner).unwrap_or_default(),
         })

@@ -248,6 +248,7 @@ impl Model {
                 self.world.crash();
                 self.running.clear();
             }
+            Op::Back(secs) => self.back(secs),
             Op::Replace { ends, unstarted } => {
                 if unstarted {
                     self.world.commit_unseen();
@@ -259,32 +260,7 @@ impl Model {
                 }
                 self.world.replace();
             }
-            Op::Back(secs) => self.back(secs),
-            Op::Excursion { ahead, lived } => {
-                // From the newest instant that was seen: before it, the cursors would go back to a time gone by.
-                let latest = self.coverage.values().flat_map(|c| &c.pieces).map(|piece| piece.1).max();
-                self.world
-                    .clock
-                    .advance(latest.map_or(Duration::ZERO, |latest| latest.since(self.world.now())));
-                self.world.cycle();
-                self.take_starts();
-                self.world.advance(Duration::from_secs(ahead));
-                self.take_starts();
-                self.world.advance(Duration::from_secs(lived));
-                self.take_starts();
-                if !self.paused {
-                    self.cover();
-                }
-                let end = self.world.now();
-                self.twice = true;
-                self.back(ahead);
-                block_on(self.world.engine.set_back("the test")).expect("sets back");
-                // The same span comes again.
-                while self.world.now() < end {
-                    self.world.advance(Duration::from_secs(100));
-                    self.take_starts();
-                }
-            }
+            Op::Excursion { ahead, lived } => self.excursion(ahead, lived),
             Op::Pause => {
                 if block_on(self.world.engine.pause(self.name(), "the test")).is_ok() {
                     self.cover();
@@ -322,18 +298,41 @@ impl Model {
         self.check_standing();
     }
 
+    fn back(&mut self, secs: u64) {
+        let Clock::Manual(micros) = &self.world.clock else { unreachable!("the world's clock") };
+        let secs = i64::try_from(secs).expect("few");
+        micros.fetch_sub(secs * 1_000_000, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// The clock is far ahead for a time, what is due then happens, and after it was set right the cursors are set back.
+    fn excursion(&mut self, ahead: u64, lived: u64) {
+        // From the newest instant that was seen: before it, the cursors would go back to a time gone by.
+        let latest = self.coverage.values().flat_map(|c| &c.pieces).map(|piece| piece.1).max();
+        let wait = latest.map_or(Duration::ZERO, |latest| latest.since(self.world.now()));
+        for pass in [wait, Duration::from_secs(ahead), Duration::from_secs(lived)] {
+            self.world.advance(pass);
+            self.take_starts();
+        }
+        if !self.paused {
+            self.cover();
+        }
+        let end = self.world.now();
+        self.twice = true;
+        self.back(ahead);
+        block_on(self.world.engine.set_back("the test")).expect("sets back");
+        // The same span comes again.
+        while self.world.now() < end {
+            self.world.advance(Duration::from_secs(100));
+            self.take_starts();
+        }
+    }
+
     /// Picks an attempt under way that is to end with `code`.
     fn end(&mut self, which: usize, code: i32) -> Option<Run> {
         let id = *self.running.keys().nth(which)?;
         let run = self.running.remove(&id)?;
         self.ends.push((id, run.attempts.len(), code));
         Some(run)
-    }
-
-    fn back(&mut self, secs: u64) {
-        let Clock::Manual(micros) = &self.world.clock else { unreachable!("the world's clock") };
-        let secs = i64::try_from(secs).expect("few");
-        micros.fetch_sub(secs * 1_000_000, std::sync::atomic::Ordering::SeqCst);
     }
 
     /// What must be true whenever a cycle has ended.

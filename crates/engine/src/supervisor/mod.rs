@@ -44,10 +44,10 @@ const GREETING: Duration = Duration::from_secs(1);
 pub struct Supervisor {
     link: Link,
     node: NodeId,
-    /// What was said right after the attempts were told.
-    early: Vec<Report>,
     /// It was started from another file than this process.
     outdated: bool,
+    /// What was said right after the attempts were told.
+    early: Vec<Report>,
     replaced: bool,
 }
 
@@ -129,7 +129,7 @@ pub fn attach(
                     let node = named.ok_or_else(|| AttachError::Silent("it did not say who it is".into()))?;
                     // What ended in that very moment came with it, and comes only once.
                     let early = reports.collect();
-                    let supervisor = Supervisor { link, node, early, outdated, replaced: false };
+                    let supervisor = Supervisor { link, node, outdated, early, replaced: false };
                     return Ok((supervisor, Session { running, ended }));
                 }
                 Report::Refused { .. } => {

@@ -123,6 +123,10 @@ fn examine(data: &Data) -> Vec<Finding> {
         }
         Err(failure) => findings.push(broken("store", &failure)),
     }
+    // Without a daemon it would be this command's control groups that are looked at.
+    if findings.iter().any(|finding| finding.check == "daemon" && finding.status != Health::Failed) {
+        findings.push(limits(client.get::<Vec<String>>("/v1/limits")));
+    }
     match client.get::<Vec<JobDto>>("/v1/jobs") {
         Ok(jobs) => {
             findings.extend(crontab::twins(&jobs));
@@ -172,6 +176,17 @@ fn daemon(status: &StatusDto) -> Finding {
             .hint(format!("this command is version {}: restart the daemon", env!("CARGO_PKG_VERSION")));
     }
     Finding::new("daemon", Health::Ok, what)
+}
+
+fn limits(unenforced: Result<Vec<String>, Failure>) -> Finding {
+    match unenforced {
+        Ok(remarks) if remarks.is_empty() => {
+            Finding::new("limits", Health::Ok, "the limits that jobs have are enforced")
+        }
+        Ok(remarks) => Finding::new("limits", Health::Warning, remarks.join("; "))
+            .hint("`punctual explain EXE017` says what a unit needs"),
+        Err(failure) => broken("limits", &failure),
+    }
 }
 
 fn zones(status: &StatusDto) -> Finding {
