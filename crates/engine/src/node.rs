@@ -8,6 +8,7 @@ use crate::book::{Book, Effects};
 use crate::error::EngineError;
 use crate::executor;
 use crate::handlers::Handled;
+use crate::quarantine::Kinds;
 use crate::shared::Engine;
 use crate::stuck::Watch;
 use crate::supervisor::Session;
@@ -589,18 +590,6 @@ impl Node {
         }
         result
     }
-}
-
-/// The kinds of work that a cycle takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Kinds {
-    pub ended: bool,
-    pub due: bool,
-    pub queued: bool,
-}
-
-impl Kinds {
-    pub const ALL: Self = Self { ended: true, due: true, queued: true };
 }
 
 fn settle(book: &mut Book, ended: &BTreeMap<(RunId, Fence), Attempt>) {
