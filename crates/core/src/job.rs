@@ -68,6 +68,8 @@ pub enum Action {
     None,
     /// A process of this machine.
     Run(Process),
+    /// A function of the program that embeds Punctual, by the name it was registered under.
+    Handler(String),
     /// An executor this build does not have, by its key in the definition (`container`, `http`, …).
     Unsupported(String),
 }

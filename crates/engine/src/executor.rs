@@ -1,7 +1,8 @@
 //! From a leased run to what the supervisor starts: command, environment contract, limits; and back from how its
 //! process ended to an outcome.
 
-use crate::supervisor::protocol::{AttemptId, Ended, Start, Told};
+use crate::handlers::Handled;
+use crate::supervisor::protocol::{AttemptId, Ended, Limits, Rlimits, Start, Told};
 use crate::supervisor::tree::MARK;
 use nix::unistd::{User, geteuid};
 use punctual_core::attempt::{Attempt, Exit, Outcome};
@@ -93,6 +94,12 @@ pub fn start(
         log_bytes_max: job.output_bytes_max,
         timeout_ms: job.timeout.map(millis),
         grace_ms: millis(job.grace),
+        no_progress_ms: None,
+        limits: Limits::default(),
+        rlimits: Rlimits::default(),
+        umask: None,
+        nice: None,
+        no_new_privileges: false,
     })
 }
 
@@ -107,7 +114,7 @@ pub fn attempt(
     let started = ended.started_us.map(Timestamp::from_micros);
     let outcome = match (&ended.spawn_error, ended.told, ended.code) {
         (Some(_), ..) => Outcome::SpawnFailed,
-        (None, Some(Told::Timeout), _) => Outcome::Timeout,
+        (None, Some(Told::Timeout | Told::NoProgress), _) => Outcome::Timeout,
         (None, Some(Told::Stop), _) => Outcome::Cancelled,
         // Told to end with the daemon, and ended well all the same: it is done.
         (None, _, Some(0)) => Outcome::Success,
@@ -115,7 +122,10 @@ pub fn attempt(
         (None, None, _) => Outcome::Failed,
     };
     let reason = match outcome {
-        Outcome::SpawnFailed => ended.spawn_error.clone(),
+        Outcome::SpawnFailed => ended.spawn_error.as_ref().map(ToString::to_string),
+        Outcome::Timeout if ended.told == Some(Told::NoProgress) => {
+            Some("it printed nothing for longer than its noProgressTimeout".into())
+        }
         Outcome::Timeout => timeout.map(|t| format!("it ran longer than its timeout of {}", seconds(t))),
         Outcome::Interrupted => Some("the daemon was stopped".into()),
         _ => None,
@@ -133,6 +143,37 @@ pub fn attempt(
             memory_bytes_max: ended.memory_bytes_max,
             start_delay_us: started.map(|s| u64::try_from(s.since(due).as_micros()).unwrap_or(u64::MAX)),
             reason,
+        },
+    }
+}
+
+/// The attempt that a handler carried out, as the history keeps it.
+pub fn handled(handled: &Handled, run: &Run, node: NodeId, due: Timestamp, job: &Job) -> Attempt {
+    let outcome = match (handled.told, &handled.result) {
+        (Some(Told::Timeout | Told::NoProgress), _) => Outcome::Timeout,
+        (Some(Told::Stop), _) => Outcome::Cancelled,
+        (_, Ok(())) => Outcome::Success,
+        (Some(Told::Shutdown), Err(_)) => Outcome::Interrupted,
+        (None, Err(_)) => Outcome::Failed,
+    };
+    let reason = match (outcome, &handled.result) {
+        (Outcome::Timeout, _) => {
+            job.timeout.map(|t| format!("it ran longer than its timeout of {}", seconds(t)))
+        }
+        (_, Err(why)) => Some(why.clone()),
+        (_, Ok(())) => None,
+    };
+    let delay = handled.started.since(due).as_micros();
+    Attempt {
+        number: run.next_attempt(),
+        node,
+        started: Some(handled.started),
+        finished: handled.finished,
+        outcome,
+        exit: Exit {
+            start_delay_us: Some(u64::try_from(delay).unwrap_or(u64::MAX)),
+            reason,
+            ..Exit::default()
         },
     }
 }

@@ -1,5 +1,6 @@
 //! The node's inbox: what other threads tell it, and the descriptor that wakes it.
 
+use crate::handlers::Handled;
 use crate::supervisor::protocol::Report;
 use punctual_core::id::{Fence, RunId};
 use rustix::event::{EventfdFlags, eventfd};
@@ -13,6 +14,8 @@ pub enum Message {
     Wake,
     /// From the supervisor; `None`: it is gone.
     Report(Option<Report>),
+    /// A handler's attempt ended.
+    Handled(Handled),
     /// An attempt is to end.
     Stop {
         /// Its run.

@@ -11,6 +11,7 @@ pub mod data_dir;
 pub mod definitions;
 pub mod error;
 pub mod executor;
+pub mod handlers;
 pub mod inbox;
 pub mod node;
 mod quarantine;

@@ -7,10 +7,12 @@
 use crate::book::{Book, Effects};
 use crate::error::EngineError;
 use crate::executor;
+use crate::handlers::Handled;
 use crate::shared::Engine;
 use crate::supervisor::journal::Start;
-use crate::supervisor::protocol::{AttemptId, Ended, Report};
+use crate::supervisor::protocol::{AttemptId, Ended, Report, SpawnError};
 use punctual_core::attempt::Attempt;
+use punctual_core::error::Code;
 use punctual_core::fire::Input;
 use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job};
@@ -26,6 +28,11 @@ pub(crate) const BATCH_MAX: usize = 10_000;
 
 /// Queued runs that one cycle looks at, at least.
 const LOOKED_AT: usize = 256;
+
+/// The definition asks for something that this run does not have.
+const NOT_IN_RUN: Code = Code("EXE013");
+/// The job is for an executor that this build does not have.
+const NO_EXECUTOR: Code = Code("EXE016");
 
 /// How attempts are carried out. Ends come back through [`Node::ended`].
 pub trait Executor {
@@ -319,25 +326,21 @@ impl Node {
 
     fn start(&mut self, job: &Job, run: &Run, executor: &mut dyn Executor) {
         let now = self.engine.clock().now();
-        let at_once = |spawn_error: Option<String>| Ended {
-            attempt: executor::attempt_id(run),
+        let at_once = |spawn_error: Option<SpawnError>| Ended {
             started_us: spawn_error.is_none().then_some(now.as_micros()),
-            at_us: now.as_micros(),
             code: spawn_error.is_none().then_some(0),
-            signal: None,
-            cpu_ms: None,
-            memory_bytes_max: None,
-            told: None,
             spawn_error,
+            ..Ended::at(executor::attempt_id(run), now.as_micros())
         };
         match &job.action {
             Action::None => self.ended(&at_once(None)),
             Action::Unsupported(what) => {
-                self.ended(&at_once(Some(format!("this build of Punctual cannot carry out {what}"))));
+                let message = format!("this build of Punctual cannot carry out {what}");
+                self.ended(&at_once(Some(SpawnError::new(NO_EXECUTOR, message))));
             }
-            Action::Run(_) => {
+            Action::Run(_) | Action::Handler(_) => {
                 if let Err(error) = executor.start(job, run) {
-                    self.ended(&at_once(Some(error)));
+                    self.ended(&at_once(Some(SpawnError::new(NOT_IN_RUN, error))));
                 }
             }
         }
@@ -369,6 +372,16 @@ impl Node {
         let number = running.run.next_attempt();
         let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), running.job.timeout);
         self.ended.insert((id, running.run.fence), attempt);
+    }
+
+    /// Takes the end of a handler's attempt.
+    pub fn handled(&mut self, handled: &Handled) {
+        let Some(running) = self.running.get(&handled.run) else { return };
+        if running.run.fence != handled.fence {
+            return;
+        }
+        let attempt = executor::handled(handled, &running.run, self.id, due_of(&running.run), &running.job);
+        self.ended.insert((handled.run, handled.fence), attempt);
     }
 
     /// The supervisor is gone and its trees are dead: what was under way is lost.

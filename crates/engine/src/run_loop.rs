@@ -8,6 +8,7 @@ use crate::clock::{self, Monotonic};
 use crate::data_dir::Lock;
 use crate::error::EngineError;
 use crate::executor::{self, Account};
+use crate::handlers::{Handlers, Pool};
 use crate::inbox::Message;
 use crate::node::{Cycled, Executor, Node};
 use crate::shared::{DaemonFacts, Engine};
@@ -48,8 +49,10 @@ pub struct Options {
     pub shadow: bool,
     /// The definitions it serves, for people.
     pub owner: String,
-    /// This program, which is also supervisor and launcher.
-    pub program: PathBuf,
+    /// The program that is supervisor and launcher; `None`: no process can be started here.
+    pub program: Option<PathBuf>,
+    /// The functions of this program that jobs may name.
+    pub handlers: Handlers,
     /// What is told of each run that ended.
     pub observer: Box<dyn Observer>,
 }
@@ -77,8 +80,9 @@ pub struct Daemon {
 struct Hands {
     engine: Engine,
     account: Account,
-    program: PathBuf,
+    program: Option<PathBuf>,
     supervisor: Option<Supervisor>,
+    handlers: Pool,
     /// Notifications under way, and those that wait for one of them to end.
     notices: BTreeSet<AttemptId>,
     notices_waiting: VecDeque<Start>,
@@ -99,6 +103,7 @@ impl Daemon {
             account,
             program: options.program,
             supervisor: None,
+            handlers: Pool::new(options.handlers, engine.clock().clone(), engine.inbox().clone()),
             notices: BTreeSet::new(),
             notices_waiting: VecDeque::new(),
             observer: options.observer,
@@ -206,6 +211,7 @@ impl Daemon {
                 Message::Wake => {}
                 Message::Report(Some(report)) if self.hands.notice_ended(&report) => {}
                 Message::Report(Some(report)) => self.node.report(&report),
+                Message::Handled(handled) => self.node.handled(&handled),
                 Message::Report(None) => self.hands.supervisor_gone(),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
                 Message::Remark(text) => self.hands.observer.remark(&text),
@@ -218,7 +224,7 @@ impl Daemon {
     /// Where there is no supervisor, makes sure that nothing of it is left, writes down what is lost with it, and
     /// starts another. False if that must be tried again; nothing is started meanwhile.
     fn restore_supervisor(&mut self) -> bool {
-        if self.hands.supervisor.is_some() {
+        if self.hands.is_ready() {
             return true;
         }
         let restored = self.end_survivors().and_then(|()| {
@@ -243,6 +249,7 @@ impl Daemon {
         if let Some(supervisor) = &self.hands.supervisor {
             supervisor.send(Request::Shutdown);
         }
+        self.hands.handlers.stop_all();
         while self.node.busy() > 0 || !self.hands.notices.is_empty() {
             if self.node.has_ended()
                 && let Err(error) = block_on(self.node.settle_once(&mut self.hands))
@@ -259,7 +266,7 @@ impl Daemon {
                 self.wait(self.engine.clock().now().saturating_add(left.min(RETRY)))?;
             }
             self.take_messages();
-            if self.hands.supervisor.is_none()
+            if !self.hands.is_ready()
                 && let Err(error) = self.end_survivors()
             {
                 self.hands.observer.remark(&error);
@@ -310,16 +317,19 @@ impl Hands {
     }
 
     fn start_supervisor(&mut self, lock: &Lock) -> io::Result<()> {
+        let Some(program) = &self.program else { return Ok(()) };
         let inbox = self.engine.inbox().clone();
         let report = move |report| inbox.send(Message::Report(report));
         let lock = lock.descriptor()?;
         let journal = self.engine.data().journal();
-        self.supervisor = Some(Supervisor::start(&self.program, &journal, Some(&lock), report)?);
+        self.supervisor = Some(Supervisor::start(program, &journal, Some(&lock), report)?);
         Ok(())
     }
 
     fn request(&self, start: Start) -> Result<(), String> {
-        let Some(supervisor) = &self.supervisor else { return Err("there is no supervisor".into()) };
+        let Some(supervisor) = &self.supervisor else {
+            return Err("this program starts no processes; it was not told where `punctual` is".into());
+        };
         supervisor.send(Request::Start(Box::new(start)));
         Ok(())
     }
@@ -362,7 +372,7 @@ impl Hands {
 
 impl Executor for Hands {
     fn is_ready(&self) -> bool {
-        self.supervisor.is_some()
+        self.supervisor.is_some() || self.program.is_none()
     }
 
     fn start(&mut self, job: &Job, run: &Run) -> Result<(), String> {
@@ -371,11 +381,18 @@ impl Executor for Hands {
                 let log = self.engine.data().log(run.id, run.next_attempt());
                 self.request(executor::start(job, process, run, log, &self.account)?)
             }
+            Action::Handler(name) => {
+                let log = self.engine.data().log(run.id, run.next_attempt());
+                self.handlers.start(name, job, run, log)
+            }
             Action::None | Action::Unsupported(_) => Ok(()),
         }
     }
 
     fn stop(&mut self, run: RunId, fence: Fence) {
+        if self.handlers.stop(run, fence) {
+            return;
+        }
         if let Some(supervisor) = &self.supervisor {
             supervisor.send(Request::Stop { attempt: AttemptId { run: run.to_string(), fence: fence.0 } });
         }

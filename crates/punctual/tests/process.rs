@@ -164,13 +164,13 @@ fn what_cannot_be_started_says_why() {
     let mut world = world;
     world.start();
     for (job, reason) in [
-        ("missing", "/nowhere/program cannot be started: No such file"),
-        ("not-in-path", "no program \"no-such-program\" in PATH"),
-        ("plain", "is not executable"),
-        ("folder", "/tmp is not executable"),
+        ("missing", "EXE001: the program /nowhere/program cannot be started: No such file"),
+        ("not-in-path", "EXE001: no program \"no-such-program\" in PATH"),
+        ("plain", "plain is not executable"),
+        ("folder", "EXE002: /tmp is a directory"),
         ("format", "neither a binary of this machine nor a script"),
-        ("interpreter", "interpreter could not be started"),
-        ("directory", "the working directory /nowhere does not exist"),
+        ("interpreter", "EXE009: the interpreter /nowhere/sh of"),
+        ("directory", "EXE003: the working directory /nowhere does not exist"),
     ] {
         let ended = run(&world, job);
         assert_eq!((outcome(&ended), ended["verdict"].as_str()), ("spawnFailed", Some("failed")), "{ended}");
@@ -217,10 +217,10 @@ fn a_job_runs_as_its_user_and_as_nothing_more() {
     let expected = format!("{}{}{}/\n{home} nobody nobody own\n", id("-u"), id("-g"), id("-G"));
     assert_eq!(text(&world, &run(&world, "who")), expected);
     assert_ne!(text(&world, &run(&world, "group")), id("-g"));
-    refused("nobody-known", "there is no user \"no-such-user\"");
-    refused("no-such-group", "there is no group \"no-such-group\"");
-    refused("forbidden", "cannot be entered as nobody");
-    refused("missing", "/nowhere/program cannot be started as nobody");
+    refused("nobody-known", "EXE004: there is no user \"no-such-user\"");
+    refused("no-such-group", "EXE005: there is no group \"no-such-group\"");
+    refused("forbidden", "EXE003: the working directory");
+    refused("missing", "EXE001: the program /nowhere/program cannot be started");
     assert_eq!(outcome(&run(&world, "fails")), "failed");
     // The loader of every program that had the job's environment has left a file: none of them was root's.
     assert_eq!(outcome(&run(&world, "loader")), "success");

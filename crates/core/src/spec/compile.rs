@@ -56,6 +56,7 @@ impl JobSpec {
             action: match &self.action {
                 ActionSpec::None => Action::None,
                 ActionSpec::Run(process) => Action::Run(process.compile()),
+                ActionSpec::Handler(name) => Action::Handler(name.clone()),
                 ActionSpec::Other { executor, .. } => Action::Unsupported(executor.clone()),
             },
             overlap: self.overlap,

@@ -93,6 +93,8 @@ pub enum ActionSpec {
     None,
     /// A process.
     Run(ProcessSpec),
+    /// A function of the program that embeds Punctual, by its name.
+    Handler(String),
     /// For an executor this build does not have.
     Other {
         /// Its key: `http`, `container`, …

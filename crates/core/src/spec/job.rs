@@ -21,6 +21,8 @@ const TEMPLATE: Code = Code("DEF016");
 const IMPOSSIBLE: Code = Code("DEF018");
 const NO_ACTION: Code = Code("DEF101");
 const NO_EXECUTOR: Code = Code("DEF102");
+/// The job's action is a function of another program.
+const EMBEDDED: Code = Code("DEF150");
 const EXPANDED_IN_SCRIPT: Code = Code("DEF105");
 
 /// A job that was read, with where its parts stand.
@@ -328,6 +330,13 @@ fn read_action(reader: &mut Reader<'_>, layers: &Layers<'_>, place: Place, pause
             Some(command) => ActionSpec::Run(ProcessSpec { command, ..process }),
             None => ActionSpec::None,
         };
+    }
+    if executor == "handler" {
+        let Some(name) = reader.name(Some(entry)) else { return ActionSpec::None };
+        let message = format!("only a program that embeds Punctual can carry out the handler {name:?}");
+        let hint = "in `punctual serve` every attempt of it fails; use `run` there";
+        reader.report(entry.place, Diagnostic::warning(EMBEDDED, message).hint(hint));
+        return ActionSpec::Handler(name);
     }
     *paused = true;
     reader.report(

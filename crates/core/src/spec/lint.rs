@@ -309,7 +309,9 @@ fn round_up(length: Duration) -> Duration {
 
 fn round_down(length: Duration) -> Duration {
     match length.as_secs() {
-        0 => length,
+        // Below a second, one figure that says something.
+        0 => Duration::from_millis(length.as_millis() as u64 / 100 * 100)
+            .max(length.min(Duration::from_millis(100))),
         secs => Duration::from_secs(secs / step(length) * step(length)),
     }
 }

@@ -6,8 +6,8 @@ use crate::job::{OnLost, Overlap};
 use crate::schedule::Pace;
 use crate::trigger::{CatchUpPolicy, UpstreamOn};
 
-/// The executors of the format. This build carries out `run` alone.
-pub const EXECUTORS: [&str; 6] = ["run", "http", "container", "kubernetes", "llm", "autoglm"];
+/// The executors of the format. This build carries out `run`, and `handler` where a program embeds it.
+pub const EXECUTORS: [&str; 7] = ["run", "handler", "http", "container", "kubernetes", "llm", "autoglm"];
 
 /// A document of definitions.
 pub static DOCUMENT: Shape = Shape {
@@ -70,6 +70,7 @@ const JOB_KEYS: &[Key] = &[
     Key::new("timeZone", &Kind::Zone, "the zone of its triggers that name none").or("UTC").shared(),
     Key::new("dst", &Kind::Word(words::<super::Dst>), "what its cron rules do when clocks change").or("debian").shared(),
     Key::new("run", &Kind::Any(&[&Kind::Text, &Kind::List(&Kind::Text)]), "a program and its arguments as a list (no shell; templates allowed), or a script as a text (given to `shell`)").also(&["command", "action"]),
+    Key::new("handler", &Kind::Name, "a function of the program that embeds Punctual, by the name it is registered under"),
     Key::new("http", &Kind::Free, "an HTTP request; this build loads the job paused"),
     Key::new("container", &Kind::Free, "a container; this build loads the job paused"),
     Key::new("kubernetes", &Kind::Free, "a Kubernetes Job; this build loads the job paused"),

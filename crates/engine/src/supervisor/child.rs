@@ -1,24 +1,29 @@
 //! One attempt under supervision: started, watched, told to end, reaped.
 
+use super::command::{self, LaunchFiles};
 use super::output::Output;
-use super::protocol::{Ended, Start, Told};
+use super::protocol::{Ended, SpawnError, Start, Told};
 use super::tree;
 use crate::clock::{Clock, Monotonic};
-use rustix::fs::{MemfdFlags, OFlags};
+use punctual_core::error::Code;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 use wait4::Wait4;
 
 /// After its process ended and its group was killed, so long a pipe may stay open in hands that got away.
 const DRAIN: Duration = Duration::from_millis(200);
+/// Its output cannot be kept.
+const NO_OUTPUT: Code = Code("EXE012");
 /// Of one pipe so much is read before the others have their turn.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -41,9 +46,6 @@ pub struct Child {
     ended: Option<Ended>,
 }
 
-/// Why an attempt could not be started, for people.
-pub type SpawnError = String;
-
 impl Child {
     /// Starts `start`; `launcher` is this program, for what only a step between can set.
     ///
@@ -51,14 +53,15 @@ impl Child {
     /// Says what could not be done and with what.
     pub fn spawn(start: Start, launcher: &Path, clock: &Clock) -> Result<Self, SpawnError> {
         let log = open_log(Path::new(&start.log))?;
-        let (read, write) =
-            rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("no pipe: {e}"))?;
-        rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK).map_err(|e| format!("no pipe: {e}"))?;
-        let (mut command, launch) = command(&start, launcher)?;
-        let stderr = write.try_clone().map_err(|e| format!("no pipe: {e}"))?;
-        command.stdin(stdin(start.stdin.as_deref())?).stdout(Stdio::from(write)).stderr(Stdio::from(stderr));
-        command.process_group(0);
-        let mut process = command.spawn().map_err(|e| explain(&start, &e))?;
+        let no_pipe = |e: std::io::Error| command::unavailable("no pipe for its output", &e);
+        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| no_pipe(e.into()))?;
+        rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK).map_err(|e| no_pipe(e.into()))?;
+        let (mut command, launch) = command::command(&start, launcher, Vec::new())?;
+        let stderr = write.try_clone().map_err(no_pipe)?;
+        command.stdin(command::stdin(start.stdin.as_deref())?);
+        command.stdout(Stdio::from(write)).stderr(Stdio::from(stderr)).process_group(0);
+        let mut process =
+            command.spawn().map_err(|e| command::refused(Path::new(command.get_program()), &e))?;
         // The command holds the write ends; while it lives, the pipe has no end.
         drop(command);
         let pid = i32::try_from(process.id()).expect("pids are positive and fit");
@@ -69,7 +72,7 @@ impl Child {
                 // What cannot be watched must not run: it would be tried again beside itself.
                 tree::signal_group(pid, Signal::KILL);
                 let _ = process.wait();
-                return Err(format!("its process could not be watched: {error}"));
+                return Err(command::unavailable("its process could not be watched", &error.into()));
             }
         };
         let deadline = start.timeout_ms.map(|ms| Monotonic::now().after(Duration::from_millis(ms)));
@@ -177,22 +180,18 @@ impl Child {
         tree::signal_group(self.pid(), Signal::KILL);
         let Some(process) = self.process.take() else { return };
         let usage = process.wait4();
-        let mut launch_error = String::new();
-        if let Some(LaunchFiles { mut errors, .. }) = self.launch.take() {
-            let _ = errors.rewind().and_then(|()| errors.read_to_string(&mut launch_error));
-        }
+        let spawn_error = self.launch.take().and_then(LaunchFiles::error);
         let (code, signal) = usage.as_ref().map_or((None, None), |u| (u.status.code(), u.status.signal()));
         let usage = usage.ok();
         self.ended = Some(Ended {
-            attempt: self.start.attempt.clone(),
             started_us: Some(self.started_us),
-            at_us: clock.now().as_micros(),
             code,
             signal,
             cpu_ms: usage.as_ref().map(|u| millis(u.rusage.utime + u.rusage.stime)),
             memory_bytes_max: usage.as_ref().map(|u| u.rusage.maxrss),
             told: self.told,
-            spawn_error: (!launch_error.is_empty()).then_some(launch_error),
+            spawn_error,
+            ..Ended::at(self.start.attempt.clone(), clock.now().as_micros())
         });
         self.deadline = Some(Monotonic::now().after(DRAIN));
     }
@@ -220,7 +219,14 @@ fn millis(time: Duration) -> u64 {
 }
 
 fn open_log(path: &Path) -> Result<File, SpawnError> {
-    let failed = |e: std::io::Error| format!("the output file {} cannot be made: {e}", path.display());
+    let failed = |e: std::io::Error| {
+        let message = format!("the output file {} cannot be made: {e}", path.display());
+        match e.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::MFILE | Errno::NFILE) => command::no_descriptor(&message),
+            _ => SpawnError::new(NO_OUTPUT, message)
+                .hint("see that the data directory can be written and has room"),
+        }
+    };
     if let Some(dir) = path.parent() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     }
@@ -231,89 +237,4 @@ fn open_log(path: &Path) -> Result<File, SpawnError> {
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
         .map_err(failed)
-}
-
-/// The input: a sealed copy in memory, so that no process has to feed a pipe.
-fn stdin(text: Option<&str>) -> Result<Stdio, SpawnError> {
-    let Some(text) = text else { return Ok(Stdio::null()) };
-    memory_file("stdin", text.as_bytes()).map(Stdio::from)
-}
-
-fn memory_file(name: &str, content: &[u8]) -> Result<File, SpawnError> {
-    let failed = |e: std::io::Error| format!("no memory for its {name}: {e}");
-    let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
-    let mut file = File::from(memory);
-    file.write_all(content).and_then(|()| file.rewind()).map_err(failed)?;
-    Ok(file)
-}
-
-/// What supervisor and launcher hand each other, in memory. The launcher opens them through this process, so that no
-/// descriptor has to be inherited by the job.
-struct LaunchFiles {
-    #[expect(dead_code, reason = "it is there as long as it is open")]
-    environment: File,
-    /// What the launcher could not do.
-    errors: File,
-}
-
-/// The command; with a launcher between, also what that reads and writes.
-fn command(start: &Start, launcher: &Path) -> Result<(Command, Option<LaunchFiles>), SpawnError> {
-    let Some(program) = start.argv.first() else { return Err("there is no program to start".into()) };
-    let Some(user) = &start.run_as else {
-        let path = start.env.iter().find(|(k, _)| k == "PATH").map_or("/usr/bin:/bin", |(_, v)| v.as_str());
-        let directory = start.working_directory.as_deref().unwrap_or("/");
-        if !Path::new(directory).is_dir() {
-            return Err(format!("the working directory {directory} does not exist"));
-        }
-        let found = find_program(program, path, directory)?;
-        let mut command = Command::new(found);
-        command.arg0(program).args(&start.argv[1..]).current_dir(directory);
-        command.env_clear().envs(start.env.iter().map(|(k, v)| (k, v)));
-        return Ok((command, None));
-    };
-    let environment =
-        serde_json::to_vec(&start.env).map_err(|e| format!("its environment is no text: {e}"))?;
-    let environment = memory_file("environment", &environment)?;
-    let errors = memory_file("errors", &[])?;
-    let path = |file: &File| format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-    let mut command = Command::new(launcher);
-    command.arg0("punctual").args(["__launch", "--user", user]);
-    command.arg("--environment").arg(path(&environment)).arg("--errors").arg(path(&errors));
-    if let Some(directory) = &start.working_directory {
-        command.args(["--directory", directory]);
-    }
-    command.current_dir("/").arg("--").args(&start.argv);
-    // The mark, so that it is known for what it is from the first moment; see `Launch::environment` for the rest.
-    command.env_clear().envs(start.env.iter().filter(|(k, _)| k == tree::MARK).map(|(k, v)| (k, v)));
-    Ok((command, Some(LaunchFiles { environment, errors })))
-}
-
-/// Finds a program as a shell would, so that a missing one is a typed error and the fast path stays open.
-fn find_program(name: &str, path: &str, directory: &str) -> Result<PathBuf, SpawnError> {
-    let runnable =
-        |file: &Path| file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
-    if name.contains('/') {
-        let file = Path::new(directory).join(name);
-        return match file.metadata() {
-            Err(e) => Err(format!("the program {} cannot be started: {e}", file.display())),
-            Ok(_) if !runnable(&file) => Err(format!(
-                "the program {} is not executable; chmod +x it, or name its interpreter",
-                file.display()
-            )),
-            Ok(_) => Ok(file),
-        };
-    }
-    path.split(':')
-        .map(|dir| Path::new(directory).join(dir).join(name))
-        .find(|file| runnable(file))
-        .ok_or_else(|| format!("no program {name:?} in PATH ({path})"))
-}
-
-fn explain(start: &Start, error: &std::io::Error) -> String {
-    let program = start.argv.first().map_or("", String::as_str);
-    match error.raw_os_error() {
-        Some(8) => format!("{program} is neither a binary of this machine nor a script with a #! line"),
-        Some(7) => format!("{program}: arguments and environment are too long for the kernel"),
-        _ => format!("{program} could not be started: {error}"),
-    }
 }

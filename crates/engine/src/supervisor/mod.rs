@@ -4,6 +4,7 @@
 //! directory's lock: whoever gets that lock knows that no supervisor, and so no job of one, is left.
 
 mod child;
+mod command;
 pub mod journal;
 pub mod launch;
 mod output;

@@ -162,17 +162,8 @@ impl Supervisor {
                 self.children.insert(attempt, child);
             }
             Err(error) => {
-                let ended = Ended {
-                    attempt,
-                    started_us: None,
-                    at_us: self.clock.now().as_micros(),
-                    code: None,
-                    signal: None,
-                    cpu_ms: None,
-                    memory_bytes_max: None,
-                    told: None,
-                    spawn_error: Some(error),
-                };
+                let at_us = self.clock.now().as_micros();
+                let ended = Ended { spawn_error: Some(error), ..Ended::at(attempt, at_us) };
                 self.report(&Report::Ended(ended));
             }
         }

@@ -1,8 +1,10 @@
 //! What daemon and supervisor say to each other: one JSON object a line, over a Unix socket.
 
+use punctual_core::error::Code;
 use rustix::event::{PollFd, PollFlags};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -53,6 +55,50 @@ pub struct Start {
     pub timeout_ms: Option<u64>,
     /// Milliseconds between TERM and KILL.
     pub grace_ms: u64,
+    /// Milliseconds without a byte of output until it is told to end; `None`: never.
+    #[serde(default)]
+    pub no_progress_ms: Option<u64>,
+    /// What throttles or kills the tree as a whole.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What each of its processes may have.
+    #[serde(default)]
+    pub rlimits: Rlimits,
+    /// The permissions that are taken from files it makes; `None`: the supervisor's.
+    #[serde(default)]
+    pub umask: Option<u32>,
+    /// What is added to its niceness.
+    #[serde(default)]
+    pub nice: Option<i32>,
+    /// Whether programs that it starts can give it no more rights than it has.
+    #[serde(default)]
+    pub no_new_privileges: bool,
+}
+
+/// What throttles or kills a tree as a whole; `None`: no bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Thousandths of a processor.
+    pub cpu_millis: Option<u64>,
+    /// Bytes of memory, swap included.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
+}
+
+/// What each process of a tree may have; `None`: what the supervisor has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rlimits {
+    /// Descriptors at once.
+    pub open_files: Option<u64>,
+    /// Bytes of a core file.
+    pub core_bytes: Option<u64>,
+    /// Bytes of a file that it writes.
+    pub file_bytes: Option<u64>,
+    /// Bytes of its stack.
+    pub stack_bytes: Option<u64>,
+    /// Seconds of processor time.
+    pub cpu_seconds: Option<u64>,
 }
 
 /// From the supervisor.
@@ -91,7 +137,65 @@ pub struct Ended {
     /// Why it was told to end, if it was.
     pub told: Option<Told>,
     /// Why it could not be started, if it could not.
-    pub spawn_error: Option<String>,
+    pub spawn_error: Option<SpawnError>,
+    /// Whether the kernel killed a process of it because its memory was full.
+    #[serde(default)]
+    pub oom: bool,
+    /// What was asked for and could not be had, for people: a limit that nothing enforces here.
+    #[serde(default)]
+    pub remark: Option<String>,
+}
+
+impl Ended {
+    /// An end of which nothing is known but when it was, microseconds since the epoch.
+    pub fn at(attempt: AttemptId, at_us: i64) -> Self {
+        Self {
+            attempt,
+            started_us: None,
+            at_us,
+            code: None,
+            signal: None,
+            cpu_ms: None,
+            memory_bytes_max: None,
+            told: None,
+            spawn_error: None,
+            oom: false,
+            remark: None,
+        }
+    }
+}
+
+/// Why an attempt could not be started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpawnError {
+    /// The page that explains it.
+    pub code: String,
+    /// Object and cause.
+    pub message: String,
+    /// What to do about it, where more can be said than the page does.
+    pub hint: Option<String>,
+}
+
+impl SpawnError {
+    /// An error without hint.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code: code.to_string(), message: message.into(), hint: None }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// `EXE001: no program "sycn" in PATH (/bin); …`
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)?;
+        self.hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
+    }
 }
 
 /// Why an attempt was told to end.
@@ -99,6 +203,8 @@ pub struct Ended {
 pub enum Told {
     /// Its timeout passed.
     Timeout,
+    /// It printed nothing for so long as it may be silent.
+    NoProgress,
     /// The daemon asked for it.
     Stop,
     /// The daemon is going away.

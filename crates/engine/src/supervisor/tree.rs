@@ -11,6 +11,9 @@ pub const MARK: &str = "PUNCTUAL_RUN_ID";
 /// The word by which this program knows that it is to be a supervisor; the path of its journal follows.
 pub const SUPERVISE: &str = "__supervise";
 
+/// The word by which it knows that it is to become a job; the files of its orders and errors follow.
+pub const LAUNCH: &str = "__launch";
+
 /// More generations a process is not followed upwards.
 const GENERATIONS_MAX: usize = 1000;
 

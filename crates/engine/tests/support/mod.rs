@@ -128,15 +128,9 @@ impl World {
     pub fn note_end(&mut self, run: &Run, code: i32) {
         let now = self.now().as_micros();
         self.node.ended(&Ended {
-            attempt: executor::attempt_id(run),
             started_us: Some(now),
-            at_us: now,
             code: Some(code),
-            signal: None,
-            cpu_ms: None,
-            memory_bytes_max: None,
-            told: None,
-            spawn_error: None,
+            ..Ended::at(executor::attempt_id(run), now)
         });
     }
 

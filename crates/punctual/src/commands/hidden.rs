@@ -1,4 +1,4 @@
-//! The modes in which the daemon starts this program again: supervisor, and launcher of a job as another user.
+//! The modes in which the daemon starts this program again: supervisor, and launcher of a job.
 
 use punctual_engine::supervisor::{launch, process};
 use std::fs::OpenOptions;
@@ -16,19 +16,13 @@ pub struct Supervise {
     journal: PathBuf,
 }
 
-/// Become a job as another user (started by the supervisor)
+/// Become a job (started by the supervisor)
 #[derive(Debug, clap::Args)]
 pub struct Launch {
-    #[arg(long)]
-    user: String,
-    #[arg(long)]
-    environment: PathBuf,
-    #[arg(long)]
+    /// What to do
+    orders: PathBuf,
+    /// Where to say what could not be done
     errors: PathBuf,
-    #[arg(long)]
-    directory: Option<String>,
-    #[arg(last = true)]
-    argv: Vec<String>,
 }
 
 /// Runs the supervisor; its socket is standard input.
@@ -71,13 +65,10 @@ fn outlive_signals() -> std::io::Result<()> {
 
 /// Becomes the job.
 pub fn become_job(args: Launch) -> ExitCode {
-    let environment = std::fs::read(&args.environment);
+    let orders = std::fs::read(&args.orders);
     let errors = OpenOptions::new().write(true).open(&args.errors);
-    match environment.and_then(|environment| Ok((environment, errors?))) {
-        Ok((environment, errors)) => {
-            let (user, directory, argv) = (args.user, args.directory, args.argv);
-            ExitCode::from(launch::launch(&launch::Launch { user, directory, argv, environment }, errors))
-        }
+    match orders.and_then(|orders| Ok((orders, errors?))) {
+        Ok((orders, errors)) => ExitCode::from(launch::launch(&orders, errors)),
         Err(error) => {
             eprintln!("punctual: the supervisor's files cannot be opened: {error}");
             ExitCode::from(126)

@@ -11,6 +11,7 @@ use punctual_engine::block_on::block_on;
 use punctual_engine::clock::{Clock, Monotonic};
 use punctual_engine::data_dir::{DataDir, Lock, LockError};
 use punctual_engine::error::EngineError;
+use punctual_engine::handlers::Handlers;
 use punctual_engine::inbox::Message;
 use punctual_engine::run_loop::{Daemon, Observer, Options};
 use punctual_engine::shared::Engine;
@@ -174,7 +175,8 @@ fn serve(args: &Args) -> Result<(), String> {
         slots: if args.mode == Mode::Single { 1 } else { usize::from(args.slots) },
         shadow: args.shadow,
         owner: owner.clone(),
-        program,
+        program: Some(program),
+        handlers: Handlers::new(),
         observer: Box::new(Voice { engine: engine.clone() }),
     };
     let daemon = Daemon::start(engine.clone(), lock, options)?;

@@ -59,6 +59,7 @@ fn of(value: &impl serde::Serialize) -> String {
 fn action(action: &ActionSpec, add: &mut impl FnMut(&'static str, String)) {
     let process = match action {
         ActionSpec::None => return add("run", "nothing: runs succeed at once".to_owned()),
+        ActionSpec::Handler(name) => return add("handler", name.clone()),
         ActionSpec::Other { executor, .. } => {
             return add("run", format!("{executor}, for which this build has no executor"));
         }
