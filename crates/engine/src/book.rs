@@ -5,15 +5,16 @@
 //! beside the decision.
 
 use crate::definitions::Definitions;
+use crate::past::Past;
 use punctual_core::admission::{Admission, Arriving, admit};
-use punctual_core::attempt::Outcome;
+use punctual_core::attempt::{Attempt, Exit, Outcome};
 use punctual_core::fire::{self, Firing, Input};
 use punctual_core::id::{Fence, JobId, NodeId, Revision, RunId, TriggerId};
 use punctual_core::invariant;
 use punctual_core::job::{Job, Overlap};
 use punctual_core::occurrence::{Disposition, Occurrence, Reason, Skip, SkipRange};
 use punctual_core::queue::{self, Candidate, Capacity};
-use punctual_core::run::{Hold, Policy, Run, RunEvent, RunState, StopReason, Verdict};
+use punctual_core::run::{Hold, Lease, Policy, Run, RunEvent, RunState, StopReason, Verdict};
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::{Trigger, When};
 use punctual_store::row::{DedupRow, JobRow, RevisionRow, TriggerRow};
@@ -70,6 +71,7 @@ pub struct Book {
     ticks: u64,
     decision: Decision,
     pub(crate) effects: Effects,
+    past: Arc<Past>,
 }
 
 impl Book {
@@ -95,7 +97,14 @@ impl Book {
             ticks: 0,
             decision: Decision::default(),
             effects: Effects::default(),
+            past: Arc::default(),
         }
+    }
+
+    /// The book of a store with this past.
+    #[must_use]
+    pub fn after(self, past: Arc<Past>) -> Self {
+        Self { past, ..self }
     }
 
     /// The run as the book has it now.
@@ -414,10 +423,42 @@ impl Book {
         for id in queue::choose(&candidates, Capacity { slots }).picks {
             if shadow {
                 self.event(id, RunEvent::Shadow);
-            } else if self.event(id, RunEvent::Lease { owner: node }) {
+            } else if self.has_lost_start(id, node) {
+                // What the journal knows of it has been written down, and decides what becomes of it.
+            } else if self.lease(id, node) {
                 self.effects.leased.push(self.runs[&id].clone());
             }
         }
+    }
+
+    /// Leases a run, under a fence that no lost time can have used.
+    fn lease(&mut self, id: RunId, owner: NodeId) -> bool {
+        let floor = self.past.fence_floor();
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.fence = run.fence.max(floor);
+        }
+        self.event(id, RunEvent::Lease { owner })
+    }
+
+    /// Whether the run was started in a time that the store has lost. Then it is as if that attempt had been lost, too,
+    /// and `onLost` decides.
+    fn has_lost_start(&mut self, id: RunId, node: NodeId) -> bool {
+        let Some(run) = self.runs.get(&id) else { return false };
+        let Some((fence, started)) = self.past.lost_start(run) else { return false };
+        let reason = "it was started in a time that the store has lost; how it ended is not known";
+        let attempt = Attempt {
+            number: run.next_attempt(),
+            node,
+            started: Some(started),
+            finished: self.now,
+            outcome: Outcome::Lost,
+            exit: Exit { reason: Some(reason.into()), ..Exit::default() },
+        };
+        let lease = Lease { owner: node, fence, since: started, started: Some(started), stop: None };
+        let known = run.clone();
+        self.runs.insert(id, Run { fence, state: RunState::Leased(lease), ..known });
+        self.event(id, RunEvent::Ended { fence, attempt });
+        true
     }
 
     /// The unfinished runs of a job: queued or leased, and held.

@@ -3,6 +3,7 @@
 //! This crate must not know HTTP, JSON documents for people, or a command line.
 
 pub mod apply;
+pub mod audit;
 pub mod block_on;
 pub mod book;
 pub mod clock;
@@ -14,6 +15,8 @@ pub mod executor;
 pub mod handlers;
 pub mod inbox;
 pub mod node;
+pub mod past;
+pub mod pulse;
 mod quarantine;
 pub mod run_loop;
 pub mod shared;

@@ -4,6 +4,7 @@
 //! leases what can start here. Attempts are started after its commit, never before. Outcomes stay here until a
 //! commit that holds them is known.
 
+use crate::audit::Leased;
 use crate::book::{Book, Effects};
 use crate::error::EngineError;
 use crate::executor;
@@ -176,6 +177,20 @@ impl Node {
         self.adrift = true;
     }
 
+    /// Holds the store's leases against what this node has under way. A lease of its own that it does not know is looked
+    /// into by the next cycle; the number of those that are another node's is returned, of which there are none on one
+    /// machine once it has started.
+    pub fn audit(&mut self, leases: &[Leased]) -> usize {
+        let unknown = |lease: &&Leased| {
+            lease.owner == self.id
+                && self.running.get(&lease.run).is_none_or(|running| running.run.fence != lease.fence)
+        };
+        if leases.iter().any(|lease| unknown(&lease)) {
+            self.doubt();
+        }
+        leases.iter().filter(|lease| lease.owner != self.id).count()
+    }
+
     /// Carries out what a commit of this node decided whose answer was not seen: it was given up as not applied, and
     /// then the store moved on with it. What it leased was never started, and what it stopped was never told.
     async fn catch_up(&mut self, executor: &mut dyn Executor) -> Result<(), EngineError> {
@@ -203,6 +218,11 @@ impl Node {
             }
         }
         self.carry_out(&decided, &[], executor, &mut Cycled::default());
+        // What it ended was never told of.
+        if let Some(effects) = self.engine.take_unresolved(self.cycles) {
+            let told = Effects { finished: effects.finished, ..Effects::default() };
+            self.carry_out(&told, &[], executor, &mut Cycled::default());
+        }
         self.adrift = false;
         Ok(())
     }
@@ -215,13 +235,16 @@ impl Node {
         executor: &mut dyn Executor,
     ) -> Result<Cycled, EngineError> {
         let now = self.engine.clock().now();
+        // A store that came back is not fired from before somebody has said that it may be.
+        let held = self.engine.past().await?.held().is_some();
+        let kinds = if held { Kinds { due: false, queued: false, ..kinds } } else { kinds };
         let ended: BTreeMap<(RunId, Fence), Attempt> = match kinds.ended {
             true => self.ended.iter().take(batch).map(|(k, v)| (*k, v.clone())).collect(),
             false => BTreeMap::new(),
         };
         let mut ask = self.ask();
         let free = self.slots.saturating_sub(self.running.len() - self.settling());
-        let slots = if executor.is_ready() { free } else { 0 };
+        let slots = if executor.is_ready() && !held { free } else { 0 };
         ask.due = kinds.due.then_some((now, batch));
         // More than can start are looked at, so that what waits too long expires while every slot is taken.
         ask.queued = kinds.queued.then_some((now, slots.max(LOOKED_AT).min(batch)));
@@ -250,7 +273,9 @@ impl Node {
         self.forget(&settled);
         let mut cycled = Cycled { fired, finished: effects.finished.len(), ..Cycled::default() };
         self.carry_out(&effects, &done.taken, executor, &mut cycled);
-        cycled.next = self.engine.store().earliest_due().await?;
+        if !held {
+            cycled.next = self.engine.store().earliest_due().await?;
+        }
         Ok(cycled)
     }
 

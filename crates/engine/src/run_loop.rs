@@ -3,6 +3,7 @@
 //! The loop is level-triggered: whatever woke it, it asks the store what is due. A lost or a spurious wake-up
 //! costs a look, never a run.
 
+use crate::audit::{Auditor, Leased};
 use crate::block_on::block_on;
 use crate::clock::{self, Monotonic};
 use crate::data_dir::Lock;
@@ -11,6 +12,7 @@ use crate::executor::{self, Account};
 use crate::handlers::{Handlers, Pool};
 use crate::inbox::Message;
 use crate::node::{Cycled, Executor, Node};
+use crate::past;
 use crate::shared::{DaemonFacts, Engine};
 use crate::supervisor::protocol::{AttemptId, Report, Request, Start};
 use crate::supervisor::{Supervisor, journal};
@@ -120,6 +122,7 @@ impl Daemon {
         block_on(engine.store().register_node(row)).map_err(|e| e.to_string())?;
         // What waits for a run that is lost must be known to wait.
         block_on(engine.load_all()).map_err(|e| e.to_string())?;
+        hands.merge_journal(&starts).map_err(|e| e.to_string())?;
         for run in block_on(node.recover_once(&starts, &mut hands)).map_err(|e| e.to_string())? {
             hands
                 .observer
@@ -150,8 +153,12 @@ impl Daemon {
         if let Err(error) = block_on(self.engine.fire_boot(clock::boot_id())) {
             self.hands.observer.remark(&format!("boot triggers could not be fired: {error}"));
         }
+        let auditor = Auditor::start(self.engine.clone());
         loop {
+            let began = clock::since_boot();
+            self.engine.pulse().turn(began);
             if self.take_messages() {
+                drop(auditor);
                 return self.shut_down();
             }
             let retry = |daemon: &Self| Some(daemon.engine.clock().now().saturating_add(RETRY));
@@ -166,6 +173,7 @@ impl Daemon {
                 }
             };
             let wake = if restored { wake } else { retry(&self) };
+            self.engine.pulse().turned(began, clock::since_boot(), self.engine.clock().now());
             if let Some(wake) = wake {
                 self.wait(wake)?;
             }
@@ -186,6 +194,7 @@ impl Daemon {
     }
 
     fn wait(&self, until: Timestamp) -> Result<(), String> {
+        self.engine.pulse().rest(clock::since_boot(), until.since(self.engine.clock().now()));
         self.timer.wait(until, self.engine.inbox().event()).map_err(|e| format!("the timer failed: {e}"))
     }
 
@@ -214,11 +223,23 @@ impl Daemon {
                 Message::Handled(handled) => self.node.handled(&handled),
                 Message::Report(None) => self.hands.supervisor_gone(),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
+                Message::Leases(leases) => self.audit(&leases),
                 Message::Remark(text) => self.hands.observer.remark(&text),
                 Message::Shutdown => end = true,
             }
         }
         end
+    }
+
+    /// Counts the leases that nobody holds, which only a start can have left behind.
+    fn audit(&mut self, leases: &[Leased]) {
+        let orphans = self.node.audit(leases);
+        if orphans > 0 {
+            self.hands.observer.remark(&format!(
+                "{orphans} runs are leased to a node that is not there; a restart records them as lost"
+            ));
+        }
+        self.engine.note_audit(|audited| audited.orphans += orphans as u64);
     }
 
     /// Where there is no supervisor, makes sure that nothing of it is left, writes down what is lost with it, and
@@ -287,7 +308,11 @@ impl Daemon {
         self.hands.observer.remark(&format!("a cycle failed and is repeated: {error}"));
         match error {
             EngineError::Store(
-                StoreError::Io(_) | StoreError::Corrupt(_) | StoreError::Closed | StoreError::Version(_),
+                StoreError::Io(_)
+                | StoreError::Corrupt(_)
+                | StoreError::Moved(_)
+                | StoreError::Closed
+                | StoreError::Version(_),
             ) => Err(error.to_string()),
             _ => Ok(()),
         }
@@ -307,6 +332,25 @@ async fn leased_runs(engine: &Engine, me: NodeId) -> Result<Vec<String>, EngineE
 }
 
 impl Hands {
+    /// Says that the store came back, if it did, and keeps what only the journal knows.
+    fn merge_journal(&mut self, starts: &[journal::Start]) -> Result<(), EngineError> {
+        let past = block_on(self.engine.past())?;
+        if let Some(held) = past.held() {
+            let unknown = block_on(self.engine.merge_starts(starts))?;
+            let told = past::told(held);
+            self.observer.remark(&format!(
+                "{told}; nothing is started until `punctual doctor store --accept` ({})",
+                past::HELD
+            ));
+            if unknown > 0 {
+                self.observer.remark(&format!(
+                    "the journal holds {unknown} starts that the store does not know; they are taken for lost"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The supervisor's reports have ended, which they do not before this daemon closes the socket.
     fn supervisor_gone(&mut self) {
         if let Some(gone) = self.supervisor.take() {

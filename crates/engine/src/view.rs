@@ -49,6 +49,8 @@ pub struct RunView {
     pub job: String,
     /// Its trigger's name; `None` if it was submitted.
     pub trigger: Option<String>,
+    /// Whether it may repeat a run that the store has lost.
+    pub may_repeat: bool,
 }
 
 /// What became of one nominal time.
@@ -85,6 +87,12 @@ pub struct Status {
     pub paused: usize,
     /// How long the oldest due trigger or run has been due.
     pub overdue: Duration,
+    /// Why nothing fires, if the store came back and nobody has accepted it.
+    pub held: Option<String>,
+    /// How the daemon's loop does; `None` if there is none.
+    pub beat: Option<crate::pulse::Beat>,
+    /// What the self-audit has seen to.
+    pub audited: crate::audit::Audited,
     /// Items set aside since the daemon started because they could not be decided.
     pub quarantined: u64,
     /// Why the served definitions, as they stand in their files, are not in force.
@@ -184,7 +192,9 @@ impl Engine {
         let (jobs, triggers) = self.store().jobs().await?;
         let jobs: BTreeMap<_, _> = jobs.into_iter().map(|j| (j.id, j.name)).collect();
         let triggers: BTreeMap<_, _> = triggers.into_iter().map(|t| (t.id, t.name)).collect();
+        let past = self.past().await?;
         let view = |run: Run| RunView {
+            may_repeat: past.may_repeat(&run),
             job: jobs.get(&run.job).cloned().unwrap_or_default(),
             trigger: run.trigger.and_then(|t| triggers.get(&t).cloned()),
             run,
@@ -356,6 +366,9 @@ impl Engine {
             jobs: jobs.len(),
             paused: jobs.iter().filter(|j| j.paused.is_some()).count(),
             overdue: due.map_or(Duration::ZERO, |due| now.since(due)),
+            held: self.past().await?.held().map(crate::past::told),
+            beat: self.beat(),
+            audited: self.audited(),
             quarantined: self.quarantined(),
             definitions_fault: self.definitions_fault(),
             zones: (self.zones().version().to_owned(), self.zones().source().to_owned()),

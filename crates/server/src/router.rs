@@ -20,6 +20,7 @@ pub fn router(engine: Engine) -> Router {
         .route("/healthz", get(routes::status::healthz))
         .route("/v1/status", get(routes::status::status))
         .route("/v1/check", get(routes::status::check))
+        .route("/v1/store/accept", post(routes::status::accept))
         .route("/v1/why", get(routes::status::why))
         .route("/v1/apply", post(routes::jobs::apply))
         .route("/v1/jobs", get(routes::jobs::list))

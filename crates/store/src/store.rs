@@ -302,11 +302,16 @@ impl Store {
         }
     }
 
-    /// Triggers in force that are not in the due set, with a number above `after`, by number, at most `limit`.
+    /// Triggers in force that are not in the due set, with a number above `after`, by number, at most `limit`; each with
+    /// the revision in force of its job.
     ///
     /// # Errors
     /// The store cannot be read, or not in time.
-    pub async fn triggers_stopped(&self, after: TriggerId, limit: usize) -> Result<Vec<TriggerRow>> {
+    pub async fn triggers_stopped(
+        &self,
+        after: TriggerId,
+        limit: usize,
+    ) -> Result<Vec<(TriggerRow, Revision)>> {
         match self {
             Self::Sqlite(store) => store.read(move |reader| reader.triggers_stopped(after, limit)).await,
             Self::Memory(store) => store.triggers_stopped(after, limit),

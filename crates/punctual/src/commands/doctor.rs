@@ -2,6 +2,7 @@
 
 mod crontab;
 mod modes;
+mod store;
 
 use crate::client::{Client, SOCKET_NAME};
 use crate::commands::serve::counted_jobs;
@@ -18,6 +19,8 @@ use std::time::Duration;
 
 /// A daemon with a trigger that has been due for longer is not keeping up.
 const OVERDUE_MS_MAX: u64 = 5_000;
+/// A daemon whose loop has not been heard of for longer is stuck.
+const LOOP_LATE_MS_MAX: u64 = 30_000;
 /// A clock before this instant, 2026-01-01, has not been set.
 const CLOCK_FROM: Timestamp = Timestamp::from_secs(1_767_225_600);
 /// A cursor further ahead of the clock means that the clock went back.
@@ -27,16 +30,30 @@ const CURSOR_AHEAD_MAX: Duration = Duration::from_secs(300);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   punctual doctor
-  punctual doctor --quiet || alert      for a monitor: exits 1 if the daemon is absent or overdue")]
+  punctual doctor --deep                also every page of the store, and every archive
+  punctual doctor --quiet || alert      for a monitor: exits 1 if the daemon is absent, stuck, held or overdue
+  punctual doctor store --accept        use a store that came back as it is")]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// Print nothing; exit 1 if the daemon is absent or overdue
+    #[command(subcommand)]
+    about: Option<About>,
+    /// Print nothing; exit 1 if the daemon is absent, stuck, held or overdue
     #[arg(long)]
     quiet: bool,
+    /// Read every page of the store and every archive; this takes as long as reading them takes
+    #[arg(long, conflicts_with = "quiet")]
+    deep: bool,
     #[command(flatten)]
     data: Data,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+/// What alone is looked at, or seen to.
+#[derive(Debug, clap::Subcommand)]
+enum About {
+    Store(store::Args),
 }
 
 /// One thing that was looked at.
@@ -73,10 +90,14 @@ impl Finding {
 
 /// Looks.
 pub fn run(args: Args) -> ExitCode {
+    match args.about {
+        Some(About::Store(args)) => return store::run(&args),
+        None => {}
+    }
     if args.quiet {
         return ExitCode::from(if is_well(&args.data) { OK } else { NO });
     }
-    let findings = examine(&args.data);
+    let findings = examine(&args.data, args.deep);
     match args.format {
         Format::Json => print(json(&findings)),
         Format::Table => print(text(&findings, Screen::stdout())),
@@ -88,29 +109,30 @@ pub fn run(args: Args) -> ExitCode {
 /// Whether a daemon answers and keeps up.
 fn is_well(data: &Data) -> bool {
     let status = Client::daemon(data).and_then(|client| client.get::<StatusDto>("/v1/status"));
-    status.is_ok_and(|status| status.node.is_some() && status.overdue_ms <= OVERDUE_MS_MAX)
+    status.is_ok_and(|status| {
+        let stuck = status.loop_late_ms.is_some_and(|late| late > LOOP_LATE_MS_MAX);
+        status.node.is_some() && status.held.is_none() && !stuck && status.overdue_ms <= OVERDUE_MS_MAX
+    })
 }
 
-fn examine(data: &Data) -> Vec<Finding> {
+fn examine(data: &Data, deep: bool) -> Vec<Finding> {
     let client = match Client::open(data) {
         Ok(client) => client,
         Err(failure) => return vec![broken("daemon", &failure)],
     };
     let mut findings = Vec::new();
     match client.get::<StatusDto>("/v1/status") {
-        Ok(status) => findings.extend([daemon(&status), zones(&status)]),
+        Ok(status) => {
+            findings.extend(store::held(&status));
+            findings.extend([daemon(&status), zones(&status)]);
+            findings.extend(store::audit(&status));
+        }
         Err(failure) => findings.push(broken("daemon", &failure)),
     }
-    match client.get::<Vec<String>>("/v1/check") {
-        Ok(faults) if faults.is_empty() => findings.push(Finding::new("store", Health::Ok, "no faults")),
-        Ok(faults) => {
-            let finding = Finding::new("store", Health::Failed, faults.join("; "));
-            findings.push(
-                finding.hint("stop the daemon, keep a copy of the data directory, and restore a backup"),
-            );
-        }
-        Err(failure) => findings.push(broken("store", &failure)),
-    }
+    findings.push(match deep {
+        true => store::deep(&data.directory()),
+        false => store::shallow(&client),
+    });
     match client.get::<Vec<JobDto>>("/v1/jobs") {
         Ok(jobs) => {
             findings.push(clock(&jobs, client.now()));
@@ -132,7 +154,12 @@ fn daemon(status: &StatusDto) -> Finding {
         return Finding::new("daemon", Health::Failed, "no daemon is running: nothing starts")
             .hint("`punctual serve`, or `punctual install-service` for every boot");
     };
-    if status.overdue_ms > OVERDUE_MS_MAX {
+    if let Some(late) = status.loop_late_ms.filter(|late| *late > LOOP_LATE_MS_MAX) {
+        let late = short(Duration::from_millis(late));
+        return Finding::new("daemon", Health::Failed, format!("its loop has not been heard of for {late}"))
+            .hint("it hangs: look at the disk (`dmesg`), then restart it");
+    }
+    if status.held.is_none() && status.overdue_ms > OVERDUE_MS_MAX {
         let overdue = short(Duration::from_millis(status.overdue_ms));
         return Finding::new("daemon", Health::Failed, format!("it is overdue by {overdue}"))
             .hint("it is stuck, or its slots are full: `punctual runs`, and its log");
@@ -211,6 +238,11 @@ mod tests {
             jobs: 3,
             paused_jobs: 1,
             overdue_ms: 0,
+            held: None,
+            loop_late_ms: Some(0),
+            last_cycle: None,
+            cycle_longest_ms: Some(2),
+            audit: punctual_server::dto::AuditDto::default(),
             zones_version: "2026f".to_owned(),
             zones_source: "bundled".to_owned(),
             shadow: false,
@@ -225,6 +257,8 @@ mod tests {
         assert_eq!(daemon(&status()).status, Health::Ok);
         assert_eq!(daemon(&StatusDto { node: None, ..status() }).status, Health::Failed);
         assert_eq!(daemon(&StatusDto { overdue_ms: 60_000, ..status() }).status, Health::Failed);
+        let stuck = StatusDto { loop_late_ms: Some(31_000), ..status() };
+        assert_eq!(daemon(&stuck).status, Health::Failed);
         assert_eq!(daemon(&StatusDto { shadow: true, ..status() }).status, Health::Warning);
         assert_eq!(daemon(&StatusDto { quarantined: 1, ..status() }).status, Health::Warning);
         assert_eq!(daemon(&StatusDto { version: "0.0.1".to_owned(), ..status() }).status, Health::Warning);

@@ -27,6 +27,7 @@ pub fn run() -> RunDto {
         state: "finished".to_owned(),
         verdict: Some("success".to_owned()),
         reason: None,
+        may_repeat: false,
         attempts: vec![AttemptDto {
             number: 1,
             started_at: Some(after(-7200)),

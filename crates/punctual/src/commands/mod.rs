@@ -1,6 +1,7 @@
 //! One module a command: its arguments, and what it does.
 
 pub mod apply;
+pub mod backup;
 pub mod cancel;
 pub mod check;
 pub mod codes;
@@ -18,6 +19,7 @@ pub mod jobs;
 pub mod logs;
 pub mod next;
 pub mod pause;
+pub mod restore;
 pub mod resume;
 pub mod retry;
 pub mod runs;

@@ -173,13 +173,17 @@ impl Memory {
         Ok(unfinished.chain(finished).filter(wants).take(filter.limit.min(RUNS_MAX)).cloned().collect())
     }
 
-    pub(crate) fn triggers_stopped(&self, after: TriggerId, limit: usize) -> Result<Vec<TriggerRow>> {
+    pub(crate) fn triggers_stopped(
+        &self,
+        after: TriggerId,
+        limit: usize,
+    ) -> Result<Vec<(TriggerRow, Revision)>> {
         let state = self.state()?;
-        let stopped = |row: &&TriggerRow| {
-            let rests = state.jobs.get(&row.job).is_none_or(|job| job.retired || job.paused.is_some());
-            row.id > after && row.live && row.state.next_at.is_none() && !rests
+        let stopped = |row: &TriggerRow| {
+            let job = state.jobs.get(&row.job).filter(|job| !job.retired && job.paused.is_none())?;
+            (row.id > after && row.live && row.state.next_at.is_none()).then(|| (row.clone(), job.revision))
         };
-        Ok(state.triggers.values().filter(stopped).take(limit).cloned().collect())
+        Ok(state.triggers.values().filter_map(stopped).take(limit).collect())
     }
 
     pub(crate) fn runs_page(&self, after: RunId, limit: usize) -> Result<Vec<Run>> {

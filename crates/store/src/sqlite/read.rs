@@ -260,9 +260,11 @@ impl Reader {
         ledger::comebacks(&self.conn)
     }
 
-    pub fn triggers_stopped(&self, after: TriggerId, limit: usize) -> Result<Vec<TriggerRow>> {
+    pub fn triggers_stopped(&self, after: TriggerId, limit: usize) -> Result<Vec<(TriggerRow, Revision)>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        list(&mut *self.conn.prepare_cached(sql::TRIGGER_STOPPED)?, &[&after.0, &limit], codec::trigger)
+        list(&mut *self.conn.prepare_cached(sql::TRIGGER_STOPPED)?, &[&after.0, &limit], |row| {
+            Ok((codec::trigger(row)?, Revision(row.get(8)?)))
+        })
     }
 
     pub fn runs_page(&self, after: RunId, limit: usize) -> Result<Vec<Run>> {

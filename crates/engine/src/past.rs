@@ -1,0 +1,177 @@
+//! What may have happened in a time of which the store knows nothing, because it came back older than it was.
+//!
+//! Nothing fires and nothing starts until somebody accepts the store as it is. From then on three things hold:
+//! fences begin beyond what the lost time can have used; a start that the journal of the supervisor knows and the store
+//! does not is taken for an attempt that was lost, so that `onLost` decides about it; and what is run for the lost time
+//! is known as a possible duplicate.
+
+use crate::error::EngineError;
+use crate::inbox::Message;
+use crate::shared::Engine;
+use crate::supervisor::journal::Start;
+use punctual_core::id::{Fence, RunId};
+use punctual_core::run::{Run, RunState};
+use punctual_core::time::Timestamp;
+use punctual_store::row::{Comeback, ComebackKind};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Firing is held, because the store came back.
+pub const HELD: punctual_core::error::Code = punctual_core::error::Code("STO015");
+
+/// No run is leased so often between two states of a store.
+const FENCES_A_COMEBACK: i64 = 1_000_000;
+/// Under this name the store keeps the starts that only the journal knew of: run, fence, microseconds; a line each.
+const STARTS: &str = "starts-unrecorded";
+/// More are not kept; a journal holds fewer.
+const STARTS_MAX: usize = 20_000;
+
+/// The comebacks of a store, and what they mean for what is decided now.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    comebacks: Vec<Comeback>,
+    starts: BTreeMap<RunId, (Fence, Timestamp)>,
+}
+
+impl Past {
+    /// The newest comeback that nobody has accepted; while there is one, nothing fires.
+    pub fn held(&self) -> Option<&Comeback> {
+        self.comebacks.iter().rev().find(|comeback| comeback.accepted.is_none())
+    }
+
+    /// The newest comeback.
+    pub fn newest(&self) -> Option<&Comeback> {
+        self.comebacks.last()
+    }
+
+    /// Leases begin above this.
+    pub fn fence_floor(&self) -> Fence {
+        Fence(i64::try_from(self.comebacks.len()).unwrap_or(i64::MAX).saturating_mul(FENCES_A_COMEBACK))
+    }
+
+    /// The start of this run which the store has lost, if there was one after all that it knows of it.
+    pub fn lost_start(&self, run: &Run) -> Option<(Fence, Timestamp)> {
+        self.starts.get(&run.id).copied().filter(|(fence, _)| *fence > run.fence)
+    }
+
+    /// Whether a run may repeat one that the store has lost: it is for a time of before the end of the loss, and it ended
+    /// after that, or has not yet.
+    pub fn may_repeat(&self, run: &Run) -> bool {
+        self.comebacks.iter().any(|comeback| match (comeback.lost_until.or(comeback.accepted), &run.state) {
+            (None, RunState::Finished { .. }) => false,
+            (None, _) => true,
+            (Some(until), RunState::Finished { at, .. }) => run.nominal <= until && *at >= until,
+            (Some(until), _) => run.nominal <= until,
+        })
+    }
+}
+
+impl Engine {
+    /// What the store's comebacks mean, read once.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn past(&self) -> Result<std::sync::Arc<Past>, EngineError> {
+        if let Some(past) = self.past_known() {
+            return Ok(past);
+        }
+        let comebacks = self.store().comebacks().await?;
+        let starts = match comebacks.is_empty() {
+            true => BTreeMap::new(),
+            false => parse(&self.store().meta_get(STARTS).await?.unwrap_or_default()),
+        };
+        Ok(self.set_past(Past { comebacks, starts }))
+    }
+
+    /// Merges a supervisor's journal into a store that came back older: the starts that the store does not know are kept
+    /// in it. How many they are.
+    ///
+    /// # Errors
+    /// The store could not do it.
+    pub async fn merge_starts(&self, starts: &[Start]) -> Result<usize, EngineError> {
+        let past = self.past().await?;
+        if past.held().is_none() {
+            return Ok(0);
+        }
+        let mut unrecorded = past.starts.clone();
+        for start in starts.iter().rev().take(STARTS_MAX) {
+            let Ok(id) = start.attempt.run.parse::<RunId>() else { continue };
+            let fence = Fence(start.attempt.fence);
+            let known = self.store().run(id).await?.is_some_and(|run| run.fence >= fence);
+            if !known && unrecorded.get(&id).is_none_or(|(held, _)| *held < fence) {
+                unrecorded.insert(id, (fence, Timestamp::from_micros(start.at_us)));
+            }
+        }
+        let count = unrecorded.len();
+        if unrecorded != past.starts {
+            self.store().meta_set(STARTS, &write(&unrecorded)).await?;
+            self.forget_past();
+        }
+        Ok(count)
+    }
+
+    /// Says that the store is to be used as it is: firing goes on, and what was missed meanwhile is caught up as each
+    /// job says. What was accepted; `None` if nothing was held.
+    ///
+    /// # Errors
+    /// The store could not do it.
+    pub async fn accept_store(&self) -> Result<Option<Comeback>, EngineError> {
+        let held = self.past().await?.held().cloned();
+        if held.is_some() {
+            self.store().accept_comebacks(self.clock().now()).await?;
+            self.forget_past();
+            self.inbox().send(Message::Wake);
+        }
+        Ok(held)
+    }
+}
+
+fn parse(text: &str) -> BTreeMap<RunId, (Fence, Timestamp)> {
+    let start = |line: &str| {
+        let mut fields = line.split(' ');
+        let run = fields.next()?.parse().ok()?;
+        let fence = Fence(fields.next()?.parse().ok()?);
+        Some((run, (fence, Timestamp::from_micros(fields.next()?.parse().ok()?))))
+    };
+    text.lines().filter_map(start).collect()
+}
+
+fn write(starts: &BTreeMap<RunId, (Fence, Timestamp)>) -> String {
+    starts.iter().fold(String::new(), |mut text, (run, (fence, at))| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{run} {} {}", fence.0, at.as_micros());
+        text
+    })
+}
+
+/// A comeback, for people: what happened to the store.
+pub fn told(comeback: &Comeback) -> String {
+    let known = comeback.known_until;
+    match comeback.kind {
+        ComebackKind::Behind => format!(
+            "the store came back older: {} transactions that had been acknowledged are missing, after {known}",
+            comeback.missing
+        ),
+        ComebackKind::Foreign => "the store is not the one that was in use here before".to_owned(),
+        ComebackKind::Copied => {
+            "the store is a copy of another: if the original is still in use, both would start the same jobs"
+                .to_owned()
+        }
+        ComebackKind::Restored => format!("the store was restored from a backup of {known}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_are_read_as_they_were_written() {
+        let starts = BTreeMap::from([
+            (RunId(7), (Fence(3), Timestamp::from_micros(-5))),
+            (RunId(u128::MAX), (Fence(1), Timestamp::from_secs(9))),
+        ]);
+        assert_eq!(parse(&write(&starts)), starts);
+        assert_eq!(parse("nonsense\n1 2\n\n"), BTreeMap::new());
+    }
+}
