@@ -76,6 +76,8 @@ pub struct Daemon {
     hands: Hands,
     lock: Lock,
     timer: Timer,
+    /// What the last cycle failed with: it is said once, however often it is repeated.
+    trouble: Option<String>,
 }
 
 /// The daemon's executor: the supervisor and what surrounds it.
@@ -142,7 +144,7 @@ impl Daemon {
         let facts = DaemonFacts { node: id.to_string(), shadow: options.shadow, owner: options.owner };
         engine.set_daemon(facts);
         let timer = Timer::new().map_err(|e| e.to_string())?;
-        Ok(Self { engine, node, hands, lock, timer })
+        Ok(Self { engine, node, hands, lock, timer, trouble: None })
     }
 
     /// Turns the cycle until it is told to end, then ends the jobs and records their ends.
@@ -163,7 +165,11 @@ impl Daemon {
             }
             let retry = |daemon: &Self| Some(daemon.engine.clock().now().saturating_add(RETRY));
             let restored = self.restore_supervisor();
-            let wake = match self.cycle_contained() {
+            let cycled = self.cycle_contained();
+            if cycled.is_ok() && self.trouble.take().is_some() {
+                self.hands.observer.remark("cycles succeed again");
+            }
+            let wake = match cycled {
                 // What ended meanwhile is recorded at once.
                 Ok(_) if self.node.has_ended() => None,
                 Ok(cycled) => Some(self.wake(&cycled)),
@@ -305,7 +311,11 @@ impl Daemon {
 
     /// After a failed write nothing that was read can be trusted: the process ends, and the next start recovers.
     fn check(&mut self, error: &EngineError) -> Result<(), String> {
-        self.hands.observer.remark(&format!("a cycle failed and is repeated: {error}"));
+        let trouble = error.to_string();
+        if self.trouble.as_ref() != Some(&trouble) {
+            self.hands.observer.remark(&format!("a cycle failed and is repeated: {trouble}"));
+            self.trouble = Some(trouble);
+        }
         match error {
             EngineError::Store(
                 StoreError::Io(_)
