@@ -2,6 +2,7 @@
 //!
 //! Errors of the disk are made with `strace`, which lets system calls of the real binary fail.
 
+#[allow(dead_code, reason = "this file takes what it needs")]
 mod support;
 
 use rustix::process::Signal;
@@ -52,14 +53,24 @@ fn fires(world: &World) {
     until("jobs to be started", || (finished(world).len() > before + 1).then_some(()));
 }
 
+/// Wakes the daemon's loop, and waits until it has turned.
+fn turns(world: &World) {
+    let last =
+        || finding(&world.json(&["doctor"]), "daemon").expect("there is one")["facts"]["lastCycle"].clone();
+    let before = last();
+    world.json(&["trigger", "asked"]);
+    until("the loop to turn", || (last() != before).then_some(()));
+}
+
 fn log(world: &World) -> String {
     fs::read_to_string(world.path("daemon.log")).unwrap_or_default()
 }
 
-/// Makes the program of the world's daemon a script that runs it under `strace`, with these faults.
+/// Makes the program of the world's daemon a script that runs it under `strace`, with these faults. The daemon is the
+/// test's child all the same (`-D`).
 fn with_faults(world: &mut World, faults: &str) {
     let script = format!(
-        "#!/bin/sh\nexec strace -f -qq -o {} {faults} {} \"$@\"\n",
+        "#!/bin/sh\nexec strace -D -f -qq -o {} {faults} {} \"$@\"\n",
         world.path("strace.log").display(),
         env!("CARGO_BIN_EXE_punctual")
     );
@@ -98,7 +109,9 @@ fn a_log_that_was_deleted_between_two_daemons_is_noticed_and_nothing_is_started_
     assert!(lost.iter().all(|run| !there.contains(run)), "the test lost nothing");
     // Asked for, it waits; due, it does not fire.
     let waits = world.json(&["trigger", "asked"])["id"].as_str().expect("an id").to_owned();
-    std::thread::sleep(std::time::Duration::from_millis(2500));
+    for _ in 0..3 {
+        turns(&world);
+    }
     assert_eq!(finished(&world), there);
     let why = text(&world.command(&["why", &waits]));
     assert!(why.contains("came back older") && why.contains("doctor store --accept"), "{why}");
@@ -182,20 +195,19 @@ fn a_failing_fsync_ends_the_daemon_and_what_was_acknowledged_is_there_afterwards
 #[test]
 fn a_full_disk_stops_the_jobs_and_they_go_on_without_a_restart() {
     let mut world = World::new("full", JOBS);
-    // The two hundredth write and the three hundred after it find no room.
-    with_faults(&mut world, "-e trace=pwrite64 -e inject=pwrite64:error=ENOSPC:when=200..260");
+    // Some writes, one after the other, find no room.
+    with_faults(&mut world, "-e trace=pwrite64 -e inject=pwrite64:error=ENOSPC:when=120..150");
     world.start();
     until("the disk to be full", || log(&world).contains("the disk is full").then_some(()));
     until("room again", || {
         let line = fs::read_to_string(world.path("strace.log")).unwrap_or_default();
         let injected = line.lines().filter(|line| line.contains("INJECTED")).count();
-        (injected >= 61).then_some(())
+        (injected >= 31).then_some(())
     });
     fires(&world);
     let runs = acknowledged(&world, 2);
     assert_eq!(log(&world).matches("a cycle failed").count(), 1, "said once: {}", log(&world));
-    signal(world.daemon(), Signal::TERM);
-    world.wait();
+    assert!(world.stop().success());
     without_faults(&mut world);
     world.start();
     all_there(&world, &runs);

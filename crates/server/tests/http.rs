@@ -44,8 +44,19 @@ fn keys(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
-const RUN_KEYS: [&str; 10] =
-    ["id", "job", "trigger", "key", "nominalTime", "dueTime", "state", "verdict", "reason", "attempts"];
+const RUN_KEYS: [&str; 11] = [
+    "id",
+    "job",
+    "trigger",
+    "key",
+    "nominalTime",
+    "dueTime",
+    "state",
+    "verdict",
+    "reason",
+    "mayRepeat",
+    "attempts",
+];
 
 const ATTEMPT_KEYS: [&str; 10] = [
     "number",

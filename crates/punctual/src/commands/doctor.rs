@@ -64,6 +64,9 @@ pub struct Finding {
     status: Health,
     message: String,
     hint: Option<String>,
+    /// Figures, for monitors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    facts: Option<serde_json::Value>,
 }
 
 /// How it was found.
@@ -80,7 +83,7 @@ pub enum Health {
 
 impl Finding {
     fn new(check: &'static str, status: Health, message: impl Into<String>) -> Self {
-        Self { check, status, message: message.into(), hint: None }
+        Self { check, status, message: message.into(), hint: None, facts: None }
     }
 
     fn hint(self, hint: impl Into<String>) -> Self {
@@ -124,7 +127,8 @@ fn examine(data: &Data, deep: bool) -> Vec<Finding> {
     match client.get::<StatusDto>("/v1/status") {
         Ok(status) => {
             findings.extend(store::held(&status));
-            findings.extend([daemon(&status), zones(&status)]);
+            let facts = Some(facts(&status));
+            findings.extend([Finding { facts, ..daemon(&status) }, zones(&status)]);
             findings.extend(store::audit(&status));
         }
         Err(failure) => findings.push(broken("daemon", &failure)),
@@ -187,6 +191,17 @@ fn daemon(status: &StatusDto) -> Finding {
             .hint(format!("this command is version {}: restart the daemon", env!("CARGO_PKG_VERSION")));
     }
     Finding::new("daemon", Health::Ok, what)
+}
+
+/// What a monitor may want to watch.
+fn facts(status: &StatusDto) -> serde_json::Value {
+    serde_json::json!({
+        "overdueMs": status.overdue_ms,
+        "loopLateMs": status.loop_late_ms,
+        "lastCycle": status.last_cycle,
+        "cycleLongestMs": status.cycle_longest_ms,
+        "audit": status.audit,
+    })
 }
 
 fn zones(status: &StatusDto) -> Finding {
