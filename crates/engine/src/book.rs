@@ -5,6 +5,7 @@
 //! beside the decision.
 
 use crate::definitions::Definitions;
+use crate::executor;
 use crate::past::Past;
 use punctual_core::admission::{Admission, Arriving, admit};
 use punctual_core::attempt::{Attempt, Exit, Outcome};
@@ -440,23 +441,24 @@ impl Book {
         self.event(id, RunEvent::Lease { owner })
     }
 
-    /// Whether the run was started in a time that the store has lost. Then it is as if that attempt had been lost, too,
-    /// and `onLost` decides.
+    /// Whether the run was started in a time that the store has lost. Then its attempt ended as the journal says; where
+    /// that does not say, the attempt is lost, too, and `onLost` decides.
     fn has_lost_start(&mut self, id: RunId, node: NodeId) -> bool {
         let Some(run) = self.runs.get(&id) else { return false };
-        let Some((fence, started)) = self.past.lost_start(run) else { return false };
-        let reason = "it was started in a time that the store has lost; how it ended is not known";
-        let attempt = Attempt {
-            number: run.next_attempt(),
-            node,
-            started: Some(started),
-            finished: self.now,
-            outcome: Outcome::Lost,
-            exit: Exit { reason: Some(reason.into()), ..Exit::default() },
+        let Some(start) = self.past.lost_start(run).cloned() else { return false };
+        let (run, fence, started) = (run.clone(), start.fence, Some(start.at));
+        let Some(job) = self.definition(run.job, run.revision) else { return false };
+        let number = run.next_attempt();
+        let attempt = match &start.ended {
+            Some(end) => executor::attempt(end, number, node, run.due, job.timeout),
+            None => {
+                let reason = "it was started in a time that the store has lost; how it ended is not known";
+                let exit = Exit { reason: Some(reason.into()), ..Exit::default() };
+                Attempt { number, node, started, finished: self.now, outcome: Outcome::Lost, exit }
+            }
         };
-        let lease = Lease { owner: node, fence, since: started, started: Some(started), stop: None };
-        let known = run.clone();
-        self.runs.insert(id, Run { fence, state: RunState::Leased(lease), ..known });
+        let lease = Lease { owner: node, fence, since: start.at, started, stop: None };
+        self.runs.insert(id, Run { fence, state: RunState::Leased(lease), ..run });
         self.event(id, RunEvent::Ended { fence, attempt });
         true
     }

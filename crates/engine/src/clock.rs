@@ -65,6 +65,24 @@ impl Monotonic {
     }
 }
 
+/// An instant of the clock that only moves forward and stands still while the machine is suspended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Awake(Duration);
+
+impl Awake {
+    /// The present instant.
+    pub fn now() -> Self {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let secs = u64::try_from(time.tv_sec).unwrap_or(0);
+        Self(Duration::new(secs, u32::try_from(time.tv_nsec).unwrap_or(0)))
+    }
+
+    /// How much of `limit`, counted from this instant, is left at `now`; zero if none.
+    pub fn left_of(self, limit: Duration, now: Self) -> Duration {
+        limit.saturating_sub(now.0.saturating_sub(self.0))
+    }
+}
+
 /// How long ago this machine was started, suspended time included.
 pub fn since_boot() -> Duration {
     Monotonic::now().0

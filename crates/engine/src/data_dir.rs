@@ -15,7 +15,7 @@ pub struct DataDir {
     root: PathBuf,
 }
 
-/// The right to write to a data directory. It is free again once every process that was given it has ended.
+/// A lock of a data directory: the right to write to its store, or to hold its jobs. It is free again once every process that was given it has ended.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -66,12 +66,29 @@ impl DataDir {
         self.root.join("logs").join(&day[..10.min(day.len())]).join(format!("{run}-{attempt}.log"))
     }
 
-    /// Takes the lock.
+    /// Where a supervisor listens.
+    pub fn supervisor_socket(&self) -> PathBuf {
+        self.root.join("supervisor.sock")
+    }
+
+    /// Takes the right to write to the store.
     ///
     /// # Errors
     /// Another process has it, or the file cannot be opened.
     pub fn lock(&self) -> Result<Lock, LockError> {
-        let path = self.root.join("lock");
+        self.lock_file("lock")
+    }
+
+    /// Takes the lock of the process that holds the jobs: whoever gets it knows that no supervisor is left.
+    ///
+    /// # Errors
+    /// A supervisor has it, or the file cannot be opened.
+    pub fn lock_supervisor(&self) -> Result<Lock, LockError> {
+        self.lock_file("supervisor.lock")
+    }
+
+    fn lock_file(&self, name: &str) -> Result<Lock, LockError> {
+        let path = self.root.join(name);
         let open =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let mut file = open.map_err(LockError::Io)?;

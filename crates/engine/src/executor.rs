@@ -118,7 +118,7 @@ pub fn attempt(
         (None, Some(Told::Stop), _) => Outcome::Cancelled,
         // Told to end with the daemon, and ended well all the same: it is done.
         (None, _, Some(0)) => Outcome::Success,
-        (None, Some(Told::Shutdown), _) => Outcome::Interrupted,
+        (None, Some(Told::Shutdown | Told::Orphaned), _) => Outcome::Interrupted,
         (None, None, _) => Outcome::Failed,
     };
     let reason = match outcome {
@@ -127,6 +127,9 @@ pub fn attempt(
             Some("it printed nothing for longer than its noProgressTimeout".into())
         }
         Outcome::Timeout => timeout.map(|t| format!("it ran longer than its timeout of {}", seconds(t))),
+        Outcome::Interrupted if ended.told == Some(Told::Orphaned) => {
+            Some("no daemon came for longer than jobs may live without one".into())
+        }
         Outcome::Interrupted => Some("the daemon was stopped".into()),
         _ => None,
     };
@@ -153,7 +156,7 @@ pub fn handled(handled: &Handled, run: &Run, node: NodeId, due: Timestamp, job: 
         (Some(Told::Timeout | Told::NoProgress), _) => Outcome::Timeout,
         (Some(Told::Stop), _) => Outcome::Cancelled,
         (_, Ok(())) => Outcome::Success,
-        (Some(Told::Shutdown), Err(_)) => Outcome::Interrupted,
+        (Some(Told::Shutdown | Told::Orphaned), Err(_)) => Outcome::Interrupted,
         (None, Err(_)) => Outcome::Failed,
     };
     let reason = match (outcome, &handled.result) {
@@ -180,7 +183,7 @@ pub fn handled(handled: &Handled, run: &Run, node: NodeId, due: Timestamp, job: 
 
 /// An attempt of which nothing more is known than that its node is gone.
 pub fn lost(run: &Run, node: NodeId, started: Option<Timestamp>, now: Timestamp) -> Attempt {
-    let reason = Some("its daemon ended before the attempt did".into());
+    let reason = Some("its supervisor ended before the attempt did".into());
     let exit = Exit { reason, ..Exit::default() };
     Attempt { number: run.next_attempt(), node, started, finished: now, outcome: Outcome::Lost, exit }
 }

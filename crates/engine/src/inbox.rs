@@ -1,7 +1,6 @@
 //! The node's inbox: what other threads tell it, and the descriptor that wakes it.
 
 use crate::handlers::Handled;
-use crate::supervisor::protocol::Report;
 use punctual_core::id::{Fence, RunId};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,8 +11,6 @@ use std::sync::{Arc, Mutex};
 pub enum Message {
     /// Something may be due.
     Wake,
-    /// From the supervisor; `None`: it is gone.
-    Report(Option<Report>),
     /// A handler's attempt ended.
     Handled(Handled),
     /// An attempt is to end.
@@ -28,7 +25,16 @@ pub enum Message {
     /// Something about the daemon that people should see.
     Remark(String),
     /// The daemon is to end.
-    Shutdown,
+    Shutdown(AtStop),
+}
+
+/// What becomes of the jobs under way when the daemon is told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtStop {
+    /// The next daemon adopts them.
+    Leave,
+    /// They are told to end, each within its grace.
+    End,
 }
 
 /// Messages in order. Cloning it shares it.

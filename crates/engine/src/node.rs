@@ -10,9 +10,10 @@ use crate::error::EngineError;
 use crate::executor;
 use crate::handlers::Handled;
 use crate::shared::Engine;
-use crate::supervisor::journal::Start;
-use crate::supervisor::protocol::{AttemptId, Ended, Report, SpawnError};
-use punctual_core::attempt::Attempt;
+use crate::supervisor::Session;
+use crate::supervisor::journal::Past;
+use crate::supervisor::protocol::{AttemptId, Ended, Report, Running as Known, SpawnError};
+use punctual_core::attempt::{Attempt, Outcome};
 use punctual_core::error::Code;
 use punctual_core::fire::Input;
 use punctual_core::id::{Fence, NodeId, RunId};
@@ -47,6 +48,8 @@ pub trait Executor {
     fn stop(&mut self, run: RunId, fence: Fence);
     /// A run ended by a decision that is durable.
     fn finished(&mut self, job: &Job, run: &Run);
+    /// The ends of these attempts are recorded, durably: nobody needs to keep them any more.
+    fn recorded(&mut self, _attempts: &[(RunId, Fence)]) {}
 }
 
 /// A node.
@@ -88,6 +91,21 @@ pub struct Cycled {
     pub next: Option<Timestamp>,
 }
 
+/// What a node took over from a session's supervisor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// Attempts under way that go on.
+    pub adopted: usize,
+    /// Attempts that have ended and are to be settled.
+    pub ended: usize,
+    /// Attempts that had not reached the supervisor, and are started.
+    pub started: usize,
+    /// Under way and of no lease: nobody would record their end.
+    pub unknown_running: Vec<AttemptId>,
+    /// Ended and of no lease: their ends are recorded already.
+    pub unknown_ended: Vec<AttemptId>,
+}
+
 impl Node {
     /// A node of the engine that runs at most `slots` attempts at once; in shadow it starts none.
     pub fn new(engine: Engine, id: NodeId, slots: usize, shadow: bool) -> Self {
@@ -115,21 +133,38 @@ impl Node {
         !self.ended.is_empty()
     }
 
-    /// Writes down that the runs of earlier nodes are lost. Their processes must be known to be dead; `starts` are
-    /// those that are known to have started.
+    /// Becomes the node of another supervisor's session, which is registered in the store.
+    pub fn begin_session(&mut self, id: NodeId) {
+        self.id = id;
+        self.cycles = 0;
+    }
+
+    /// Whose session it works in.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Settles the runs of sessions that are over: as they ended, where `past`, the journal of the last one, or this node
+    /// itself has seen it, and as lost where nobody has. Their processes must be known to be dead. Returns the lost.
     ///
     /// # Errors
     /// The store could not do it.
     pub async fn recover_once(
         &mut self,
-        starts: &[Start],
+        past: &Past,
         executor: &mut dyn Executor,
     ) -> Result<Vec<Run>, EngineError> {
         let mut ask = self.ask();
         ask.leased_by_others_than = Some(self.id);
         let me = self.id;
-        let starts: BTreeMap<AttemptId, Timestamp> =
-            starts.iter().map(|s| (s.attempt.clone(), Timestamp::from_micros(s.at_us))).collect();
+        let starts = past.starts.iter().map(|s| (s.attempt.clone(), Timestamp::from_micros(s.at_us)));
+        let mut starts: BTreeMap<AttemptId, Timestamp> = starts.collect();
+        for known in self.running.values() {
+            starts.extend(known.started.map(|at| (executor::attempt_id(&known.run), at)));
+        }
+        let ends: BTreeMap<AttemptId, Ended> =
+            past.ends.iter().map(|end| (end.attempt.clone(), end.clone())).collect();
+        let seen = self.ended.clone();
         let (lost, effects, done) = self
             .write(ask, move |book, snapshot| {
                 let mut lost = Vec::new();
@@ -138,17 +173,92 @@ impl Node {
                     if lease.owner == me {
                         continue;
                     }
-                    let started = starts.get(&executor::attempt_id(run)).copied();
-                    let attempt = executor::lost(run, lease.owner, started, book.now());
-                    if book.event(run.id, RunEvent::Ended { fence: lease.fence, attempt }) {
+                    // One that is not at hand is loaded, and this is asked again.
+                    let Some(job) = book.definition(run.job, run.revision) else { continue };
+                    let id = executor::attempt_id(run);
+                    let number = run.next_attempt();
+                    let attempt = match (seen.get(&(run.id, lease.fence)), ends.get(&id)) {
+                        (Some(attempt), _) => attempt.clone(),
+                        (None, Some(end)) => {
+                            executor::attempt(end, number, lease.owner, due_of(run), job.timeout)
+                        }
+                        (None, None) => {
+                            executor::lost(run, lease.owner, starts.get(&id).copied(), book.now())
+                        }
+                    };
+                    let is_lost = attempt.outcome == Outcome::Lost;
+                    if book.event(run.id, RunEvent::Ended { fence: lease.fence, attempt }) && is_lost {
                         lost.push(run.clone());
                     }
                 }
                 Ok(lost)
             })
             .await?;
+        let earlier: Vec<(RunId, Fence)> = self
+            .running
+            .values()
+            .filter(|known| !matches!(&known.run.state, RunState::Leased(lease) if lease.owner == me))
+            .map(|known| (known.run.id, known.run.fence))
+            .collect();
+        self.forget(&earlier);
         self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
         Ok(lost)
+    }
+
+    /// Takes over what the session's supervisor knows: what is under way is adopted, what has ended is settled by the
+    /// next cycle, and what was leased and never reached the supervisor is started now, under the same lease. A
+    /// definition of the session's earlier daemon may have been replaced; its runs keep theirs.
+    ///
+    /// # Errors
+    /// The store could not do it.
+    pub async fn attach_once(
+        &mut self,
+        session: &Session,
+        executor: &mut dyn Executor,
+    ) -> Result<Attached, EngineError> {
+        self.cycles = self.engine.store().node_cycle(self.id).await?.unwrap_or(0);
+        let mut running: BTreeMap<AttemptId, &Known> =
+            session.running.iter().map(|known| (known.attempt.clone(), known)).collect();
+        let mut ended: BTreeMap<AttemptId, &Ended> =
+            session.ended.iter().map(|end| (end.attempt.clone(), end)).collect();
+        let mut attached = Attached::default();
+        let mut decided = Effects::default();
+        let (held, now) = (self.engine.past().await?.held().is_some(), self.engine.clock().now());
+        for run in self.leased().await? {
+            let RunState::Leased(lease) = &run.state else { continue };
+            let id = executor::attempt_id(&run);
+            if lease.stop.is_some() {
+                decided.stopped.push((run.id, lease.fence));
+            }
+            if let Some(known) = running.remove(&id) {
+                attached.adopted += 1;
+                self.adopt(&run, Some(Timestamp::from_micros(known.at_us)));
+            } else if let Some(end) = ended.remove(&id) {
+                attached.ended += 1;
+                self.adopt(&run, end.started_us.map(Timestamp::from_micros));
+                self.ended(end);
+            } else if held {
+                // Its end was recorded in a time that the store has lost.
+                self.adopt(&run, None);
+                self.ended.insert((run.id, run.fence), executor::lost(&run, self.id, None, now));
+            } else if !self.ended.contains_key(&(run.id, lease.fence)) {
+                attached.started += 1;
+                decided.leased.push(run);
+            }
+        }
+        self.carry_out(&decided, &[], executor, &mut Cycled::default());
+        self.adrift = false;
+        attached.unknown_running = running.into_keys().collect();
+        attached.unknown_ended = ended.into_keys().collect();
+        Ok(attached)
+    }
+
+    fn adopt(&mut self, run: &Run, started: Option<Timestamp>) {
+        let Some(job) = self.engine.definitions().job(run.job, run.revision) else { return };
+        if let Some(at) = started {
+            self.engine.note_start(run.id, run.fence, at);
+        }
+        self.running.insert(run.id, Running { run: run.clone(), job, started });
     }
 
     /// One cycle: settle, fire, admit, choose, lease; commit; start.
@@ -194,21 +304,8 @@ impl Node {
     /// Carries out what a commit of this node decided whose answer was not seen: it was given up as not applied, and
     /// then the store moved on with it. What it leased was never started, and what it stopped was never told.
     async fn catch_up(&mut self, executor: &mut dyn Executor) -> Result<(), EngineError> {
-        let mut ask = self.ask();
-        // Nobody has this number: all leased runs are shown.
-        ask.leased_by_others_than = Some(NodeId(0));
-        let me = self.id;
-        let (mine, ..) = self
-            .write(ask, move |book, snapshot| {
-                let mine = |run: &&Run| matches!(&run.state, RunState::Leased(lease) if lease.owner == me);
-                let mine: Vec<Run> = snapshot.runs.iter().filter(mine).cloned().collect();
-                // A definition that is not at hand is loaded, and this is asked again.
-                mine.iter().for_each(|run| _ = book.definition(run.job, run.revision));
-                Ok(mine)
-            })
-            .await?;
         let mut decided = Effects::default();
-        for run in mine {
+        for run in self.leased().await? {
             let RunState::Leased(lease) = &run.state else { continue };
             if lease.stop.is_some() {
                 decided.stopped.push((run.id, lease.fence));
@@ -225,6 +322,24 @@ impl Node {
         }
         self.adrift = false;
         Ok(())
+    }
+
+    /// The runs that are leased to this node, with their definitions at hand.
+    async fn leased(&mut self) -> Result<Vec<Run>, EngineError> {
+        let mut ask = self.ask();
+        // Nobody has this number: all leased runs are shown.
+        ask.leased_by_others_than = Some(NodeId(0));
+        let me = self.id;
+        let (mine, ..) = self
+            .write(ask, move |book, snapshot| {
+                let mine = |run: &&Run| matches!(&run.state, RunState::Leased(lease) if lease.owner == me);
+                let mine: Vec<Run> = snapshot.runs.iter().filter(mine).cloned().collect();
+                // A definition that is not at hand is loaded, and this is asked again.
+                mine.iter().for_each(|run| _ = book.definition(run.job, run.revision));
+                Ok(mine)
+            })
+            .await?;
+        Ok(mine)
     }
 
     /// A cycle that takes at most `batch` items of each of `kinds`.
@@ -271,6 +386,7 @@ impl Node {
             })
             .await?;
         self.forget(&settled);
+        executor.recorded(&settled);
         let mut cycled = Cycled { fired, finished: effects.finished.len(), ..Cycled::default() };
         self.carry_out(&effects, &done.taken, executor, &mut cycled);
         if !held {
@@ -295,6 +411,7 @@ impl Node {
             })
             .await?;
         self.forget(&settled);
+        executor.recorded(&settled);
         self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
         Ok(())
     }
@@ -358,7 +475,7 @@ impl Node {
             ..Ended::at(executor::attempt_id(run), now.as_micros())
         };
         match &job.action {
-            Action::None => self.ended(&at_once(None)),
+            Action::None => _ = self.ended(&at_once(None)),
             Action::Unsupported(what) => {
                 let message = format!("this build of Punctual cannot carry out {what}");
                 self.ended(&at_once(Some(SpawnError::new(NO_EXECUTOR, message))));
@@ -371,32 +488,39 @@ impl Node {
         }
     }
 
-    /// Takes a report of the supervisor.
-    pub fn report(&mut self, report: &Report) {
+    /// Takes a report of the supervisor. False if it is of no attempt that is under way here.
+    pub fn report(&mut self, report: &Report) -> bool {
         match report {
             Report::Started { attempt, at_us, .. } => {
-                if let Ok(id) = attempt.run.parse()
-                    && let Some(running) = self.running.get_mut(&id)
-                {
-                    let at = Timestamp::from_micros(*at_us);
-                    running.started = Some(at);
-                    self.engine.note_start(id, running.run.fence, at);
+                let Ok(id) = attempt.run.parse() else { return false };
+                let Some(running) = self.running.get_mut(&id) else { return false };
+                if running.run.fence != Fence(attempt.fence) {
+                    return false;
                 }
+                let at = Timestamp::from_micros(*at_us);
+                running.started = Some(at);
+                self.engine.note_start(id, running.run.fence, at);
+                true
             }
             Report::Ended(ended) => self.ended(ended),
+            Report::Hello { .. }
+            | Report::Attached { .. }
+            | Report::Refused { .. }
+            | Report::Replaced { .. } => false,
         }
     }
 
-    /// Takes the end of an attempt; reports of runs this node does not have are none of its business.
-    pub fn ended(&mut self, ended: &Ended) {
-        let Ok(id) = ended.attempt.run.parse::<RunId>() else { return };
-        let Some(running) = self.running.get(&id) else { return };
+    /// Takes the end of an attempt. False if that is not under way here: its end is recorded already.
+    pub fn ended(&mut self, ended: &Ended) -> bool {
+        let Ok(id) = ended.attempt.run.parse::<RunId>() else { return false };
+        let Some(running) = self.running.get(&id) else { return false };
         if running.run.fence != Fence(ended.attempt.fence) {
-            return;
+            return false;
         }
         let number = running.run.next_attempt();
         let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), running.job.timeout);
         self.ended.insert((id, running.run.fence), attempt);
+        true
     }
 
     /// Takes the end of a handler's attempt.
@@ -409,25 +533,9 @@ impl Node {
         self.ended.insert((handled.run, handled.fence), attempt);
     }
 
-    /// The supervisor is gone and its trees are dead: what was under way is lost.
-    pub fn lose_all(&mut self) {
-        let now = self.engine.clock().now();
-        for (id, running) in &self.running {
-            let key = (*id, running.run.fence);
-            if !self.ended.contains_key(&key) {
-                self.ended.insert(key, executor::lost(&running.run, self.id, running.started, now));
-            }
-        }
-    }
-
     /// The longest grace of the attempts under way.
     pub fn grace_max(&self) -> Duration {
         self.running.values().map(|r| r.job.grace).max().unwrap_or_default()
-    }
-
-    /// The runs under way, as text.
-    pub fn running(&self) -> Vec<String> {
-        self.running.keys().map(ToString::to_string).collect()
     }
 
     fn settling(&self) -> usize {

@@ -8,7 +8,8 @@
 use crate::error::EngineError;
 use crate::inbox::Message;
 use crate::shared::Engine;
-use crate::supervisor::journal::Start;
+use crate::supervisor::journal;
+use crate::supervisor::protocol::Ended;
 use punctual_core::id::{Fence, RunId};
 use punctual_core::run::{Run, RunState};
 use punctual_core::time::Timestamp;
@@ -21,7 +22,8 @@ pub const HELD: punctual_core::error::Code = punctual_core::error::Code("STO015"
 
 /// No run is leased so often between two states of a store.
 const FENCES_A_COMEBACK: i64 = 1_000_000;
-/// Under this name the store keeps the starts that only the journal knew of: run, fence, microseconds; a line each.
+/// Under this name the store keeps the starts that only the journal knew of, a line each: run, fence, microseconds, and how
+/// the attempt ended where the journal knew that too.
 const STARTS: &str = "starts-unrecorded";
 /// More are not kept; a journal holds fewer.
 const STARTS_MAX: usize = 20_000;
@@ -30,7 +32,18 @@ const STARTS_MAX: usize = 20_000;
 #[derive(Clone, Debug, Default)]
 pub struct Past {
     comebacks: Vec<Comeback>,
-    starts: BTreeMap<RunId, (Fence, Timestamp)>,
+    starts: BTreeMap<RunId, LostStart>,
+}
+
+/// A start that the store has lost and the journal knows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LostStart {
+    /// The lease it was under.
+    pub fence: Fence,
+    /// When it was.
+    pub at: Timestamp,
+    /// How it ended, if the journal knows.
+    pub ended: Option<Ended>,
 }
 
 impl Past {
@@ -50,8 +63,8 @@ impl Past {
     }
 
     /// The start of this run which the store has lost, if there was one after all that it knows of it.
-    pub fn lost_start(&self, run: &Run) -> Option<(Fence, Timestamp)> {
-        self.starts.get(&run.id).copied().filter(|(fence, _)| *fence > run.fence)
+    pub fn lost_start(&self, run: &Run) -> Option<&LostStart> {
+        self.starts.get(&run.id).filter(|start| start.fence > run.fence)
     }
 
     /// Whether a run may repeat one that the store has lost: it is for a time of before the end of the loss, and it ended
@@ -88,18 +101,19 @@ impl Engine {
     ///
     /// # Errors
     /// The store could not do it.
-    pub async fn merge_starts(&self, starts: &[Start]) -> Result<usize, EngineError> {
+    pub async fn merge_starts(&self, journal: &journal::Past) -> Result<usize, EngineError> {
         let past = self.past().await?;
         if past.held().is_none() {
             return Ok(0);
         }
         let mut unrecorded = past.starts.clone();
-        for start in starts.iter().rev().take(STARTS_MAX) {
+        for start in journal.starts.iter().rev().take(STARTS_MAX) {
             let Ok(id) = start.attempt.run.parse::<RunId>() else { continue };
-            let fence = Fence(start.attempt.fence);
+            let (fence, at) = (Fence(start.attempt.fence), Timestamp::from_micros(start.at_us));
             let known = self.store().run(id).await?.is_some_and(|run| run.fence >= fence);
-            if !known && unrecorded.get(&id).is_none_or(|(held, _)| *held < fence) {
-                unrecorded.insert(id, (fence, Timestamp::from_micros(start.at_us)));
+            if !known && unrecorded.get(&id).is_none_or(|held| held.fence < fence) {
+                let ended = journal.ends.iter().find(|end| end.attempt == start.attempt).cloned();
+                unrecorded.insert(id, LostStart { fence, at, ended });
             }
         }
         let count = unrecorded.len();
@@ -126,20 +140,24 @@ impl Engine {
     }
 }
 
-fn parse(text: &str) -> BTreeMap<RunId, (Fence, Timestamp)> {
+fn parse(text: &str) -> BTreeMap<RunId, LostStart> {
     let start = |line: &str| {
-        let mut fields = line.split(' ');
+        let mut fields = line.splitn(4, ' ');
         let run = fields.next()?.parse().ok()?;
         let fence = Fence(fields.next()?.parse().ok()?);
-        Some((run, (fence, Timestamp::from_micros(fields.next()?.parse().ok()?))))
+        let at = Timestamp::from_micros(fields.next()?.parse().ok()?);
+        let ended = fields.next().and_then(|json| serde_json::from_str(json).ok());
+        Some((run, LostStart { fence, at, ended }))
     };
     text.lines().filter_map(start).collect()
 }
 
-fn write(starts: &BTreeMap<RunId, (Fence, Timestamp)>) -> String {
-    starts.iter().fold(String::new(), |mut text, (run, (fence, at))| {
+fn write(starts: &BTreeMap<RunId, LostStart>) -> String {
+    starts.iter().fold(String::new(), |mut text, (run, start)| {
+        let end = start.ended.as_ref().map(|end| serde_json::to_string(end).expect("an end is plain data"));
+        let end = end.map(|end| format!(" {end}")).unwrap_or_default();
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{run} {} {}", fence.0, at.as_micros());
+        let _ = writeln!(text, "{run} {} {}{end}", start.fence.0, start.at.as_micros());
         text
     })
 }
@@ -164,13 +182,15 @@ pub fn told(comeback: &Comeback) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::supervisor::protocol::AttemptId;
 
     #[test]
     fn starts_are_read_as_they_were_written() {
-        let starts = BTreeMap::from([
-            (RunId(7), (Fence(3), Timestamp::from_micros(-5))),
-            (RunId(u128::MAX), (Fence(1), Timestamp::from_secs(9))),
-        ]);
+        let end = Ended { code: Some(3), ..Ended::at(AttemptId { run: "x y".into(), fence: 3 }, 9) };
+        let start =
+            |fence, at_us, ended| LostStart { fence: Fence(fence), at: Timestamp::from_micros(at_us), ended };
+        let starts =
+            BTreeMap::from([(RunId(7), start(3, -5, Some(end))), (RunId(u128::MAX), start(1, 9, None))]);
         assert_eq!(parse(&write(&starts)), starts);
         assert_eq!(parse("nonsense\n1 2\n\n"), BTreeMap::new());
     }

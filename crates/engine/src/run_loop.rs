@@ -10,23 +10,23 @@ use crate::data_dir::Lock;
 use crate::error::EngineError;
 use crate::executor::{self, Account};
 use crate::handlers::{Handlers, Pool};
-use crate::inbox::Message;
+use crate::inbox::{AtStop, Message};
 use crate::node::{Cycled, Executor, Node};
 use crate::past;
 use crate::shared::{DaemonFacts, Engine};
 use crate::supervisor::protocol::{AttemptId, Report, Request, Start};
-use crate::supervisor::{Supervisor, journal};
+use crate::supervisor::{Session, Supervisor};
 use crate::timer::Timer;
+use punctual_core::error::{Code, Diagnostic};
 use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job, Process};
 use punctual_core::run::{Run, RunState, Verdict};
 use punctual_core::time::Timestamp;
-use punctual_store::row::NodeRow;
-use punctual_store::{Ask, StoreError};
+use punctual_store::StoreError;
 use std::collections::{BTreeSet, VecDeque};
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::process::Child;
 use std::time::Duration;
 
 /// No wait is longer, so that a wake-up that got lost costs a minute at most.
@@ -36,6 +36,13 @@ const RETRY: Duration = Duration::from_millis(250);
 /// Beyond the jobs' own grace, so long the daemon waits for their ends to be recorded.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
+/// Another daemon is attached to the supervisor.
+const REPLACED: Code = Code("API035");
+/// Between two looks at whether the supervisor has ended.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What the name of a notification's attempt ends with, after the run's.
+const NOTICE: &str = "-notify";
 /// Notifications at once, beside the attempts. Many runs may end badly at one instant.
 const NOTICES_MAX: usize = 16;
 /// Further ones wait; beyond this they are said to be left out.
@@ -51,12 +58,20 @@ pub struct Options {
     pub shadow: bool,
     /// The definitions it serves, for people.
     pub owner: String,
-    /// The program that is supervisor and launcher; `None`: no process can be started here.
-    pub program: Option<PathBuf>,
-    /// The functions of this program that jobs may name.
-    pub handlers: Handlers,
+    /// How attempts are carried out.
+    pub work: Work,
+    /// So long its jobs may live without a daemon, suspended time not counted.
+    pub orphan_timeout: Duration,
     /// What is told of each run that ended.
     pub observer: Box<dyn Observer>,
+}
+
+/// How a daemon carries attempts out.
+pub enum Work {
+    /// As processes, by a supervisor. This program is supervisor and launcher too, under this path.
+    Processes(PathBuf),
+    /// As functions of this process, which end with it.
+    Handlers(Handlers),
 }
 
 /// What is told of runs.
@@ -71,21 +86,32 @@ pub trait Observer: Send {
 
 /// A daemon over an engine whose data directory this process has locked.
 pub struct Daemon {
-    engine: Engine,
-    node: Node,
-    hands: Hands,
-    lock: Lock,
+    pub(crate) engine: Engine,
+    pub(crate) node: Node,
+    pub(crate) hands: Hands,
+    pub(crate) orphan_timeout: Duration,
+    /// The node is registered, and no supervisor of its session was ever attached to.
+    pub(crate) unused: bool,
+    shadow: bool,
+    owner: String,
     timer: Timer,
     /// What the last cycle failed with: it is said once, however often it is repeated.
     trouble: Option<String>,
+    /// Held as long as this process writes to the store.
+    _lock: Lock,
+    /// Held where there is no supervisor and must be none.
+    pub(crate) alone: Option<Lock>,
 }
 
 /// The daemon's executor: the supervisor and what surrounds it.
-struct Hands {
+pub(crate) struct Hands {
     engine: Engine,
     account: Account,
-    program: Option<PathBuf>,
-    supervisor: Option<Supervisor>,
+    /// The program that is supervisor and launcher; `None` where handlers do the work.
+    pub(crate) program: Option<PathBuf>,
+    pub(crate) supervisor: Option<Supervisor>,
+    /// The supervisors that this process started and that have not been seen to end.
+    started: Vec<Child>,
     handlers: Pool,
     /// Notifications under way, and those that wait for one of them to end.
     notices: BTreeSet<AttemptId>,
@@ -94,41 +120,60 @@ struct Hands {
 }
 
 impl Daemon {
-    /// Takes the data directory over: makes sure that nothing of an earlier daemon lives, starts the supervisor,
-    /// registers the node and writes down what was lost.
+    /// Takes the data directory over: attaches to the supervisor whose jobs an earlier daemon left, or settles what that
+    /// one held and starts another.
     ///
     /// # Errors
-    /// Processes of an earlier daemon cannot be ended, the supervisor cannot be started, or the store fails.
+    /// Processes of an earlier supervisor cannot be ended, none can be started, or the store fails.
     pub fn start(engine: Engine, lock: Lock, options: Options) -> Result<Self, String> {
-        let id = NodeId(clock::random());
-        let account = Account::own();
-        let mut hands = Hands {
+        let (program, handlers) = match options.work {
+            Work::Processes(program) => (Some(program), Handlers::new()),
+            Work::Handlers(handlers) => (None, handlers),
+        };
+        let hands = Hands {
             engine: engine.clone(),
-            account,
-            program: options.program,
+            account: Account::own(),
+            program,
             supervisor: None,
-            handlers: Pool::new(options.handlers, engine.clock().clone(), engine.inbox().clone()),
+            started: Vec::new(),
+            handlers: Pool::new(handlers, engine.clock().clone(), engine.inbox().clone()),
             notices: BTreeSet::new(),
             notices_waiting: VecDeque::new(),
             observer: options.observer,
         };
-        let mut node = Node::new(engine.clone(), id, options.slots, options.shadow);
-        let leased = block_on(leased_runs(&engine, id)).map_err(|e| e.to_string())?;
-        let journal = engine.data().journal();
-        let starts = journal::read(&journal);
-        journal::kill_survivors(&journal, &starts, &leased)?;
-        hands.start_supervisor(&lock).map_err(|e| format!("the supervisor cannot be started: {e}"))?;
-        let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
-        let since = engine.clock().now();
-        let row = NodeRow { id, host, since, cycle: 0 };
-        block_on(engine.store().register_node(row)).map_err(|e| e.to_string())?;
-        // What waits for a run that is lost must be known to wait.
-        block_on(engine.load_all()).map_err(|e| e.to_string())?;
-        hands.merge_journal(&starts).map_err(|e| e.to_string())?;
-        for run in block_on(node.recover_once(&starts, &mut hands)).map_err(|e| e.to_string())? {
-            hands
-                .observer
-                .remark(&format!("run {} was under way when the last daemon ended; it is lost", run.id));
+        // Its identity is the session's, see below.
+        let node = Node::new(engine.clone(), NodeId(clock::random()), options.slots, options.shadow);
+        let timer = Timer::new().map_err(|e| e.to_string())?;
+        let (orphan_timeout, shadow, owner) = (options.orphan_timeout, options.shadow, options.owner);
+        let mut daemon = Self {
+            engine,
+            node,
+            hands,
+            orphan_timeout,
+            unused: false,
+            shadow,
+            owner,
+            timer,
+            trouble: None,
+            _lock: lock,
+            alone: None,
+        };
+        // What waits for a run that has ended must be known to wait.
+        block_on(daemon.engine.load_all()).map_err(|e| e.to_string())?;
+        daemon.open_session()?;
+        daemon.look_over()?;
+        Ok(daemon)
+    }
+
+    /// Sees to triggers that stopped or are ahead of the clock.
+    fn look_over(&mut self) -> Result<(), String> {
+        let (engine, hands) = (&self.engine, &mut self.hands);
+        if let Some(held) = block_on(engine.past()).map_err(|e| e.to_string())?.held() {
+            let told = past::told(held);
+            hands.observer.remark(&format!(
+                "{told}; nothing is started until `punctual doctor store --accept` ({})",
+                past::HELD
+            ));
         }
         let rearmed = block_on(engine.rearm_all()).map_err(|e| e.to_string())?;
         if rearmed > 0 {
@@ -141,16 +186,23 @@ impl Daemon {
                  it set back?"
             ));
         }
-        let facts = DaemonFacts { node: id.to_string(), shadow: options.shadow, owner: options.owner };
-        engine.set_daemon(facts);
-        let timer = Timer::new().map_err(|e| e.to_string())?;
-        Ok(Self { engine, node, hands, lock, timer, trouble: None })
+        Ok(())
     }
 
-    /// Turns the cycle until it is told to end, then ends the jobs and records their ends.
+    /// Says which node this process is now.
+    pub(crate) fn say_who(&self) {
+        let (node, owner) = (self.node.id().to_string(), self.owner.clone());
+        self.engine.set_daemon(DaemonFacts { node, shadow: self.shadow, owner });
+    }
+
+    pub(crate) fn remark(&mut self, text: &str) {
+        self.hands.observer.remark(text);
+    }
+
+    /// Turns the cycle until it is told to end.
     ///
     /// # Errors
-    /// The store failed in a way after which only a restart helps.
+    /// The store failed in a way after which only a restart helps, or another daemon has taken the jobs over.
     pub fn run(mut self) -> Result<(), String> {
         if let Err(error) = block_on(self.engine.fire_boot(clock::boot_id())) {
             self.hands.observer.remark(&format!("boot triggers could not be fired: {error}"));
@@ -159,9 +211,9 @@ impl Daemon {
         loop {
             let began = clock::since_boot();
             self.engine.pulse().turn(began);
-            if self.take_messages() {
+            if let Some(at_stop) = self.take_messages()? {
                 drop(auditor);
-                return self.shut_down();
+                return self.shut_down(at_stop);
             }
             let retry = |daemon: &Self| Some(daemon.engine.clock().now().saturating_add(RETRY));
             let restored = self.restore_supervisor();
@@ -201,7 +253,9 @@ impl Daemon {
 
     fn wait(&self, until: Timestamp) -> Result<(), String> {
         self.engine.pulse().rest(clock::since_boot(), until.since(self.engine.clock().now()));
-        self.timer.wait(until, self.engine.inbox().event()).map_err(|e| format!("the timer failed: {e}"))
+        let link = self.hands.supervisor.as_ref().map(Supervisor::poll_fd);
+        let event = self.engine.inbox().event();
+        self.timer.wait(until, event, link).map_err(|e| format!("the timer failed: {e}"))
     }
 
     /// When to look again if nothing happens before.
@@ -218,23 +272,25 @@ impl Daemon {
         }
     }
 
-    /// True if the daemon is to end.
-    fn take_messages(&mut self) -> bool {
-        let mut end = false;
+    /// Takes what has come, and says whether the daemon is to end. What has ended is known before the cycle that fires
+    /// at the same instant.
+    ///
+    /// # Errors
+    /// Another daemon has taken the jobs over.
+    fn take_messages(&mut self) -> Result<Option<AtStop>, String> {
+        self.take_reports()?;
+        let mut end = None;
         for message in self.engine.inbox().take() {
             match message {
                 Message::Wake => {}
-                Message::Report(Some(report)) if self.hands.notice_ended(&report) => {}
-                Message::Report(Some(report)) => self.node.report(&report),
                 Message::Handled(handled) => self.node.handled(&handled),
-                Message::Report(None) => self.hands.supervisor_gone(),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
                 Message::Leases(leases) => self.audit(&leases),
                 Message::Remark(text) => self.hands.observer.remark(&text),
-                Message::Shutdown => end = true,
+                Message::Shutdown(at_stop) => end = Some(at_stop),
             }
         }
-        end
+        Ok(end)
     }
 
     /// Counts the leases that nobody holds, which only a start can have left behind.
@@ -248,65 +304,111 @@ impl Daemon {
         self.engine.note_audit(|audited| audited.orphans += orphans as u64);
     }
 
-    /// Where there is no supervisor, makes sure that nothing of it is left, writes down what is lost with it, and
-    /// starts another. False if that must be tried again; nothing is started meanwhile.
+    fn take_reports(&mut self) -> Result<(), String> {
+        let Some(supervisor) = &mut self.hands.supervisor else { return Ok(()) };
+        let reports = supervisor.receive();
+        let (open, replaced) = (supervisor.is_open(), supervisor.is_replaced());
+        for report in reports {
+            if self.node.report(&report) {
+                continue;
+            }
+            // A notification's, or one that is recorded already.
+            if let Report::Ended(ended) = report {
+                self.hands.notice_ended(&ended.attempt);
+                self.hands.request(&Request::Ack { attempts: vec![ended.attempt] });
+            }
+        }
+        if replaced {
+            let message = "another daemon has taken over the jobs of this data directory";
+            let hint = "was its lock file removed, or is it on a file system without locks?";
+            return Err(Diagnostic::error(REPLACED, message).hint(hint).to_string());
+        }
+        if !open {
+            self.hands.supervisor = None;
+            self.hands.notices.clear();
+            self.hands.observer.remark("the supervisor ended; what it had under way is killed");
+        }
+        Ok(())
+    }
+
+    /// Where there is no supervisor, comes to one. False if that must be tried again; nothing is started meanwhile.
     fn restore_supervisor(&mut self) -> bool {
         if self.hands.is_ready() {
             return true;
         }
-        let restored = self.end_survivors().and_then(|()| {
-            self.hands
-                .start_supervisor(&self.lock)
-                .map_err(|e| format!("the supervisor cannot be started: {e}"))?;
-            self.hands.start_notices()
-        });
+        let restored = self.open_session();
         restored.map_err(|error| self.hands.observer.remark(&error)).is_ok()
     }
 
-    /// Kills what a supervisor that is gone has left, and takes its attempts for lost.
-    fn end_survivors(&mut self) -> Result<(), String> {
-        let journal = self.engine.data().journal();
-        journal::kill_survivors(&journal, &journal::read(&journal), &self.node.running())?;
-        self.node.lose_all();
-        Ok(())
-    }
-
-    fn shut_down(mut self) -> Result<(), String> {
-        let limit = Monotonic::now().after(self.node.grace_max() + SHUTDOWN);
-        if let Some(supervisor) = &self.hands.supervisor {
-            supervisor.send(Request::Shutdown);
+    fn shut_down(mut self, at_stop: AtStop) -> Result<(), String> {
+        let grace = if at_stop == AtStop::End { self.node.grace_max() } else { Duration::ZERO };
+        let limit = Monotonic::now().after(grace + SHUTDOWN);
+        if at_stop == AtStop::End {
+            self.hands.request(&Request::Shutdown);
         }
         self.hands.handlers.stop_all();
-        while self.node.busy() > 0 || !self.hands.notices.is_empty() {
+        loop {
             if self.node.has_ended()
                 && let Err(error) = block_on(self.node.settle_once(&mut self.hands))
             {
                 self.check(&error)?;
             }
+            let waits = match at_stop {
+                AtStop::End => self.node.busy() > 0 || !self.hands.notices.is_empty(),
+                AtStop::Leave => self.node.has_ended() || !self.hands.notices_waiting.is_empty(),
+            };
             let left = limit.until_from(Monotonic::now());
-            if left.is_zero() {
-                let text = "some attempts did not end in time; the next start records them as lost";
-                self.hands.observer.remark(text);
+            if !waits || left.is_zero() {
                 break;
             }
-            if self.node.busy() > 0 || !self.hands.notices.is_empty() {
-                self.wait(self.engine.clock().now().saturating_add(left.min(RETRY)))?;
-            }
-            self.take_messages();
-            if !self.hands.is_ready()
-                && let Err(error) = self.end_survivors()
-            {
-                self.hands.observer.remark(&error);
+            self.wait(self.engine.clock().now().saturating_add(left.min(RETRY)))?;
+            self.take_messages()?;
+            if self.hands.supervisor.is_none() {
+                self.bury();
             }
         }
-        if let Some(supervisor) = self.hands.supervisor.take()
-            && !supervisor.wait()
-            && let Err(error) = self.end_survivors()
-        {
-            self.hands.observer.remark(&error);
-        }
+        self.part(at_stop);
         self.engine.store().close();
         Ok(())
+    }
+
+    /// Leaves the supervisor, and with [`AtStop::End`] sees it end.
+    fn part(&mut self, at_stop: AtStop) {
+        let left = self.node.busy();
+        if at_stop == AtStop::End && left > 0 {
+            self.hands.observer.remark("some attempts did not end in time and are killed");
+            self.hands.request(&Request::Kill);
+        } else if left > 0 {
+            let (them, timeout) = (counted(left, "attempt"), self.orphan_timeout.as_secs_f64());
+            self.hands.observer.remark(&format!(
+                "{them} under way go on; the next daemon adopts them, and without one they are ended after {timeout} s"
+            ));
+        }
+        let Some(supervisor) = self.hands.supervisor.take() else { return };
+        supervisor.leave();
+        if at_stop == AtStop::Leave && (left > 0 || !self.hands.notices.is_empty()) {
+            return;
+        }
+        // It has nothing left to do: its lock is free in a moment.
+        let limit = Monotonic::now().after(SHUTDOWN);
+        while self.engine.data().lock_supervisor().is_err() {
+            if limit.until_from(Monotonic::now()).is_zero() {
+                self.hands.observer.remark("the supervisor does not end; the next start sees to it");
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// The supervisor ended while the daemon does.
+    fn bury(&mut self) {
+        let buried = match self.engine.data().lock_supervisor() {
+            Ok(_lock) => self.settle_past(),
+            Err(_) => return,
+        };
+        if let Err(error) = buried {
+            self.hands.observer.remark(&error);
+        }
     }
 
     /// After a failed write nothing that was read can be trusted: the process ends, and the next start recovers.
@@ -329,63 +431,30 @@ impl Daemon {
     }
 }
 
-/// The runs that earlier nodes had under way.
-async fn leased_runs(engine: &Engine, me: NodeId) -> Result<Vec<String>, EngineError> {
-    let mut ask = Ask { leased_by_others_than: Some(me), ..Ask::default() };
-    let leased = |run: &&Run| matches!(run.state, RunState::Leased(_));
-    let (runs, ..) = engine
-        .write(&mut ask, move |_, snapshot| {
-            Ok(snapshot.runs.iter().filter(leased).map(|run| run.id.to_string()).collect())
-        })
-        .await?;
-    Ok(runs)
+/// `1 attempt`, `2 attempts`
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 impl Hands {
-    /// Says that the store came back, if it did, and keeps what only the journal knows.
-    fn merge_journal(&mut self, starts: &[journal::Start]) -> Result<(), EngineError> {
-        let past = block_on(self.engine.past())?;
-        if let Some(held) = past.held() {
-            let unknown = block_on(self.engine.merge_starts(starts))?;
-            let told = past::told(held);
-            self.observer.remark(&format!(
-                "{told}; nothing is started until `punctual doctor store --accept` ({})",
-                past::HELD
-            ));
-            if unknown > 0 {
-                self.observer.remark(&format!(
-                    "the journal holds {unknown} starts that the store does not know; they are taken for lost"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// The supervisor's reports have ended, which they do not before this daemon closes the socket.
-    fn supervisor_gone(&mut self) {
-        if let Some(gone) = self.supervisor.take() {
-            gone.wait();
-            self.notices.clear();
-            self.observer.remark("the supervisor ended; its attempts are killed and recorded as lost");
+    /// Sends a request. Without a supervisor it goes nowhere: whatever it is about is seen to when there is one.
+    pub(crate) fn request(&mut self, request: &Request) {
+        if let Some(supervisor) = &mut self.supervisor {
+            supervisor.send(request);
         }
     }
 
-    fn start_supervisor(&mut self, lock: &Lock) -> io::Result<()> {
-        let Some(program) = &self.program else { return Ok(()) };
-        let inbox = self.engine.inbox().clone();
-        let report = move |report| inbox.send(Message::Report(report));
-        let lock = lock.descriptor()?;
-        let journal = self.engine.data().journal();
-        self.supervisor = Some(Supervisor::start(program, &journal, Some(&lock), report)?);
-        Ok(())
+    /// Remembers a supervisor that this process started, and reaps those that have ended.
+    pub(crate) fn reap(&mut self, child: Child) {
+        self.started.push(child);
+        self.started.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
 
-    fn request(&self, start: Start) -> Result<(), String> {
-        let Some(supervisor) = &self.supervisor else {
-            return Err("this program starts no processes; it was not told where `punctual` is".into());
-        };
-        supervisor.send(Request::Start(Box::new(start)));
-        Ok(())
+    /// The notifications of an earlier daemon that are under way; and those that wait for a supervisor start.
+    pub(crate) fn adopt_notices(&mut self, session: &Session) {
+        let notices = session.running.iter().map(|running| &running.attempt);
+        self.notices = notices.filter(|attempt| attempt.run.ends_with(NOTICE)).cloned().collect();
+        self.start_notices();
     }
 
     /// Starts the command that is told of a run which ended badly, or keeps it until others have ended.
@@ -396,31 +465,29 @@ impl Hands {
         let process = Process { stdin: Some(self.observer.notice(job, run)), ..process.clone() };
         let log = self.engine.data().log(run.id, run.next_attempt()).with_extension("notify.log");
         let mut start = executor::start(job, &process, run, log, &self.account)?;
-        start.attempt.run.push_str("-notify");
+        start.attempt.run.push_str(NOTICE);
         let longest = u64::try_from(NOTICE_TIME_MAX.as_millis()).unwrap_or(u64::MAX);
         start.timeout_ms = Some(start.timeout_ms.map_or(longest, |ms| ms.min(longest)));
         self.notices_waiting.push_back(start);
-        self.start_notices()
-    }
-
-    fn start_notices(&mut self) -> Result<(), String> {
-        while self.notices.len() < NOTICES_MAX
-            && let Some(start) = self.notices_waiting.pop_front()
-        {
-            self.notices.insert(start.attempt.clone());
-            self.request(start)?;
-        }
+        self.start_notices();
         Ok(())
     }
 
-    /// Whether it was a notification that ended; the next one starts.
-    fn notice_ended(&mut self, report: &Report) -> bool {
-        let Report::Ended(ended) = report else { return false };
-        let known = self.notices.remove(&ended.attempt);
-        if known && let Err(error) = self.start_notices() {
-            self.observer.remark(&format!("a notification could not be started: {error}"));
+    fn start_notices(&mut self) {
+        while self.supervisor.is_some()
+            && self.notices.len() < NOTICES_MAX
+            && let Some(start) = self.notices_waiting.pop_front()
+        {
+            self.notices.insert(start.attempt.clone());
+            self.request(&Request::Start(Box::new(start)));
         }
-        known
+    }
+
+    /// If it was a notification that ended, the next one starts.
+    fn notice_ended(&mut self, attempt: &AttemptId) {
+        if self.notices.remove(attempt) {
+            self.start_notices();
+        }
     }
 }
 
@@ -431,9 +498,14 @@ impl Executor for Hands {
 
     fn start(&mut self, job: &Job, run: &Run) -> Result<(), String> {
         match &job.action {
+            Action::Run(_) if self.program.is_none() => {
+                Err("this program has handlers and starts no processes; `punctual serve` does".into())
+            }
             Action::Run(process) => {
                 let log = self.engine.data().log(run.id, run.next_attempt());
-                self.request(executor::start(job, process, run, log, &self.account)?)
+                let start = executor::start(job, process, run, log, &self.account)?;
+                self.request(&Request::Start(Box::new(start)));
+                Ok(())
             }
             Action::Handler(name) => {
                 let log = self.engine.data().log(run.id, run.next_attempt());
@@ -444,12 +516,18 @@ impl Executor for Hands {
     }
 
     fn stop(&mut self, run: RunId, fence: Fence) {
-        if self.handlers.stop(run, fence) {
+        if !self.handlers.stop(run, fence) {
+            self.request(&Request::Stop { attempt: AttemptId { run: run.to_string(), fence: fence.0 } });
+        }
+    }
+
+    fn recorded(&mut self, attempts: &[(RunId, Fence)]) {
+        if self.supervisor.is_none() || attempts.is_empty() {
             return;
         }
-        if let Some(supervisor) = &self.supervisor {
-            supervisor.send(Request::Stop { attempt: AttemptId { run: run.to_string(), fence: fence.0 } });
-        }
+        let attempts =
+            attempts.iter().map(|(run, fence)| AttemptId { run: run.to_string(), fence: fence.0 }).collect();
+        self.request(&Request::Ack { attempts });
     }
 
     fn finished(&mut self, job: &Job, run: &Run) {

@@ -25,11 +25,11 @@ impl Timer {
         Ok(Self { fd: timerfd_create(TimerfdClockId::Realtime, flags)? })
     }
 
-    /// Waits until `at` or until `event` is readable. It may also return early: the caller looks again anyway.
+    /// Waits until `at`, until `event` is readable, or until `link` has what it is polled for. It may also return early: the caller looks again anyway.
     ///
     /// # Errors
     /// The kernel refused to wait.
-    pub fn wait(&self, at: Timestamp, event: BorrowedFd<'_>) -> io::Result<()> {
+    pub fn wait(&self, at: Timestamp, event: BorrowedFd<'_>, link: Option<PollFd<'_>>) -> io::Result<()> {
         let micros = at.as_micros().max(1);
         let it_value =
             Timespec { tv_sec: micros.div_euclid(1_000_000), tv_nsec: micros.rem_euclid(1_000_000) * 1000 };
@@ -41,10 +41,11 @@ impl Timer {
             Err(rustix::io::Errno::CANCELED) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        let mut fds = [
+        let mut fds = vec![
             PollFd::from_borrowed_fd(self.fd.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(event, PollFlags::IN),
         ];
+        fds.extend(link);
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),

@@ -9,7 +9,8 @@ use punctual_engine::audit::Audit;
 use punctual_engine::block_on::block_on;
 use punctual_engine::clock;
 use punctual_engine::executor;
-use punctual_engine::supervisor::journal::Start;
+use punctual_engine::supervisor::journal::{Past, Start};
+use punctual_engine::supervisor::protocol::Ended;
 use punctual_store::row::ComebackKind;
 use punctual_store::{Ask, Decision, Snapshot, SqliteOptions, Store};
 use std::path::{Path, PathBuf};
@@ -49,7 +50,7 @@ fn bytes(file: &Path) -> Vec<u8> {
 /// As the supervisor's journal holds a start.
 fn journaled(run: &Run, world: &World) -> Start {
     let at_us = world.now().as_micros();
-    Start { attempt: executor::attempt_id(run), pid: 1, ticks: 1, at_us, ended: true }
+    Start { attempt: executor::attempt_id(run), pid: 1, ticks: 1, at_us, gone: true }
 }
 
 fn job_run(world: &World, job: &str, secs: u64) -> Run {
@@ -64,6 +65,7 @@ fn job_run(world: &World, job: &str, secs: u64) -> Run {
 
 const JOBS: &str = "jobs: [
     {name: again, schedule: '* * * * *', run: ['true'], overlap: allow, catchUp: {policy: all, spread: 0s}},
+    {name: done, schedule: '* * * * *', run: ['true'], overlap: allow, catchUp: {policy: all, spread: 0s}},
     {name: once, schedule: '* * * * *', run: ['true'], overlap: allow, onLost: hold, catchUp: {policy: all, spread: 0s}}]";
 
 // proves I-20
@@ -73,8 +75,7 @@ fn a_store_that_comes_back_older_starts_nothing_until_it_is_accepted_and_then_kn
     let mut world = World::over(scratch.open(), 64);
     world.apply(JOBS);
     world.live(60);
-    world.end(0);
-    world.end(0);
+    (0..3).for_each(|_| _ = world.end(0));
     world.store.close();
     let older = bytes(&scratch.file());
 
@@ -83,8 +84,15 @@ fn a_store_that_comes_back_older_starts_nothing_until_it_is_accepted_and_then_kn
     world.crash();
     world.live(60);
     let started = std::mem::take(&mut world.hands.started);
-    let journal: Vec<Start> = started.iter().map(|run| journaled(run, &world)).collect();
-    assert_eq!(journal.len(), 2);
+    let starts: Vec<Start> = started.iter().map(|run| journaled(run, &world)).collect();
+    assert_eq!(starts.len(), 3);
+    let done = job_run(&world, "done", 120);
+    let end = Ended {
+        code: Some(0),
+        started_us: Some(world.now().as_micros()),
+        ..Ended::at(executor::attempt_id(&done), 9)
+    };
+    let journal = Past { starts, ends: vec![end] };
     started.iter().for_each(|run| world.end_run(run, 0));
     world.store.close();
     std::fs::write(scratch.file(), older).expect("writable");
@@ -98,7 +106,7 @@ fn a_store_that_comes_back_older_starts_nothing_until_it_is_accepted_and_then_kn
     let held = block_on(world.engine.past()).expect("reads").held().cloned().expect("it is held");
     assert_eq!(held.kind, ComebackKind::Behind);
     assert!(held.missing > 0, "{held:?}");
-    assert_eq!(block_on(world.engine.merge_starts(&journal)).expect("merges"), 2);
+    assert_eq!(block_on(world.engine.merge_starts(&journal)).expect("merges"), 3);
     world.live(90);
     assert!(world.hands.started.is_empty(), "nothing is started");
     let decided = world.told("again").into_iter().filter(|tick| !tick.ends_with("pending"));
@@ -119,6 +127,9 @@ fn a_store_that_comes_back_older_starts_nothing_until_it_is_accepted_and_then_kn
     assert_eq!(again.attempts[0].outcome, Outcome::Lost);
     let lease = world.hands.started.iter().find(|run| run.id == again.id).expect("it is tried again");
     assert!(lease.fence > Fence(1_000_000), "{:?} may have been used in the lost time", lease.fence);
+    let done = job_run(&world, "done", 120);
+    assert_eq!(world.verdict(done.id), Some(Verdict::Success), "its end is known from the journal");
+    assert!(world.hands.started.iter().all(|run| run.id != done.id));
     let once = job_run(&world, "once", 120);
     assert_eq!(once.state, RunState::Held(Hold::Lost), "it may have run, and must not run twice");
     assert!(world.hands.started.iter().all(|run| run.id != once.id));

@@ -13,8 +13,8 @@ use punctual_engine::clock::Clock;
 use punctual_engine::data_dir::{DataDir, Lock, LockError};
 use punctual_engine::error::EngineError;
 use punctual_engine::handlers::{self, Call, Handlers};
-use punctual_engine::inbox::Message;
-use punctual_engine::run_loop::{Daemon, Observer, Options};
+use punctual_engine::inbox::{AtStop, Message};
+use punctual_engine::run_loop::{Daemon, Observer, Options, Work};
 use punctual_engine::shared::Engine;
 use punctual_server::listen::Listening;
 use punctual_store::{SqliteOptions, Store, StoreError};
@@ -184,7 +184,7 @@ impl Scheduler {
         let handle = signals.handle();
         let told = std::thread::Builder::new().name("signals".into()).spawn(move || {
             if signals.forever().next().is_some() {
-                inbox.send(Message::Shutdown);
+                inbox.send(Message::Shutdown(AtStop::End));
             }
         });
         let result = running.wait_for_end();
@@ -204,7 +204,8 @@ impl Scheduler {
         let owner = format!("the program {}", program.file_name().unwrap_or_default().to_string_lossy());
         block_on(engine.apply(jobs, &owner, ApplyMode::Apply, true))?;
         let observer = Box::new(Remarks);
-        let options = Options { slots, shadow: false, owner, program: None, handlers, observer };
+        let (work, orphan_timeout) = (Work::Handlers(handlers), Duration::ZERO);
+        let options = Options { slots, shadow: false, owner, work, orphan_timeout, observer };
         let daemon = Daemon::start(engine.clone(), lock, options).map_err(unusable)?;
         let router = punctual_server::router::router(engine.clone());
         let listening = punctual_server::listen::serve_unix(&engine.data().socket(), router);
@@ -267,7 +268,7 @@ impl Running {
     /// # Errors
     /// Its store failed.
     pub fn stop(mut self) -> Result<(), Error> {
-        self.engine.inbox().send(Message::Shutdown);
+        self.engine.inbox().send(Message::Shutdown(AtStop::End));
         self.wait_for_end()
     }
 
@@ -282,7 +283,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.engine.inbox().send(Message::Shutdown);
+        self.engine.inbox().send(Message::Shutdown(AtStop::End));
         // Whoever drops it has no use for the reason.
         let _ = self.wait_for_end();
     }

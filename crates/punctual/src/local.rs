@@ -1,12 +1,14 @@
 //! The router over the store in this process, where no daemon has the data directory.
 
 use crate::client::{NO_DATA, NOT_ALLOWED};
-use crate::failure::{Failure, UNAVAILABLE};
+use crate::failure::{Failure, UNAVAILABLE, remark};
 use axum::Router;
 use punctual_core::error::Diagnostic;
 use punctual_engine::clock::{self, Clock};
 use punctual_engine::data_dir::{DataDir, Lock, LockError};
+use punctual_engine::inbox::Message;
 use punctual_engine::shared::Engine;
+use punctual_engine::supervisor::{self, protocol::AttemptId, protocol::Request};
 use punctual_store::{SqliteOptions, Store};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -22,7 +24,27 @@ pub struct Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
+        self.tell_supervisor();
         self.engine.store().close();
+    }
+}
+
+impl Local {
+    /// Jobs under way that were cancelled are told so by their supervisor, which lives on without a daemon. Where it is
+    /// not to be reached, the next daemon tells them.
+    fn tell_supervisor(&self) {
+        let stops = self.engine.inbox().take().into_iter().filter_map(|message| match message {
+            Message::Stop { run, fence } => {
+                Some(Request::Stop { attempt: AttemptId { run: run.to_string(), fence: fence.0 } })
+            }
+            _ => None,
+        });
+        let stops: Vec<Request> = stops.collect();
+        if !stops.is_empty()
+            && let Err(why) = supervisor::tell(self.engine.data(), &stops)
+        {
+            remark(format!("no daemon is running ({why}): what is under way is told to end by the next one"));
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 use support::{World, signal, until};
 
 /// Rounds in a test run; each is a blow and what it takes to recover.
-const ROUNDS: u64 = 9;
+const ROUNDS: u64 = 10;
 
 /// What the test does to the processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +32,13 @@ enum Blow {
     KillBothDaemonFirst,
     KillBothSupervisorFirst,
     StopDaemon,
+    /// With its jobs.
+    EndDaemon,
     SuspendDaemon,
     SuspendSupervisor,
 }
 
-const BLOWS: [Blow; 9] = [
+const BLOWS: [Blow; 10] = [
     Blow::LeaveDown,
     Blow::KillBothSupervisorFirst,
     Blow::KillSupervisor,
@@ -45,6 +47,7 @@ const BLOWS: [Blow; 9] = [
     Blow::StopDaemon,
     Blow::SuspendSupervisor,
     Blow::KillAtStart,
+    Blow::EndDaemon,
     Blow::KillDaemon,
 ];
 
@@ -78,12 +81,14 @@ fn nothing_is_lost_or_doubled_whatever_is_killed() {
     world.start();
     let applied_us = now_us();
     let mut seen = Seen::default();
+    let mut blows_us = Vec::new();
     for round in 0..rounds {
         std::thread::sleep(Duration::from_millis(200 + random.below(2800)));
         seen.look(&world, round);
         let first_pass = usize::try_from(round).ok().and_then(|r| BLOWS.get(r));
-        let blow = first_pass.copied().unwrap_or_else(|| BLOWS[random.below(9) as usize]);
+        let blow = first_pass.copied().unwrap_or_else(|| BLOWS[random.below(10) as usize]);
         eprintln!("round {round}: {blow:?}");
+        blows_us.push(now_us());
         strike(&mut world, blow, &mut random);
     }
     // Without further faults every cursor passes this instant.
@@ -94,8 +99,8 @@ fn nothing_is_lost_or_doubled_whatever_is_killed() {
         let cursors = jobs.as_array().expect("a list").iter().flat_map(triggers);
         cursors.into_iter().all(|t| record::instant(&t["cursor"]) >= settled_us).then_some(())
     });
-    assert!(world.stop().success(), "the daemon ends well when it is told to");
-    let record = Record::read(&world, &RULES, (before_us, applied_us), settled_us);
+    assert!(world.end().success(), "the daemon ends well when it is told to");
+    let record = Record::read(&world, &RULES, (before_us, applied_us), settled_us, blows_us);
     let mut violations = invariants::check(&record);
     violations.extend(seen.check(&record));
     violations
@@ -161,12 +166,13 @@ fn strike(world: &mut World, blow: Blow, random: &mut Random) {
             signal(daemon, Signal::KILL);
         }
         Blow::StopDaemon => signal(daemon, Signal::TERM),
+        Blow::EndDaemon => signal(daemon, Signal::INT),
         Blow::SuspendDaemon => suspend(&[daemon]),
         Blow::SuspendSupervisor => suspend(&supervisors),
     }
     match blow {
         Blow::KillSupervisor | Blow::SuspendDaemon | Blow::SuspendSupervisor => {}
-        Blow::StopDaemon => {
+        Blow::StopDaemon | Blow::EndDaemon => {
             assert!(world.wait().success(), "the daemon ends well when it is told to");
             world.start();
         }

@@ -283,15 +283,15 @@ fn a_child_that_holds_the_output_does_not_hold_the_run() {
 fn two_daemons_with_the_same_definitions_leave_each_other_alone() {
     // At the same instant, so that the runs of both have the same id.
     let jobs = "- {name: twin, schedule: {every: 1s, anchor: 2026-01-01T00:00:00Z}, overlap: skip, run: 'sleep 600'}\n";
-    let (one, two) = (world("twin-one", jobs), world("twin-two", jobs));
+    let (mut one, two) = (world("twin-one", jobs), world("twin-two", jobs));
     let running = |world: &World| until("its job to run", || world.alive().into_iter().next());
     let (first, second) = (running(&one), running(&two));
-    drop(one);
-    until("the jobs of the killed daemon to end", || {
+    one.supervisors().into_iter().for_each(|pid| signal(pid, Signal::KILL));
+    one.kill();
+    one.start();
+    until("what was left of the killed supervisor to end", || {
         (!Path::new(&format!("/proc/{}", first.0)).exists()).then_some(())
     });
-    let mut one = prepared("twin-one", jobs);
-    one.start();
     assert_eq!(running(&two), second, "it lives on");
 }
 
@@ -344,7 +344,7 @@ fn an_end_at_the_daemons_own_is_told_before_it_is_gone() {
     );
     world.json(&["trigger", "once"]);
     until("the job to run", || (!world.alive().is_empty()).then_some(()));
-    assert!(world.stop().success());
+    assert!(world.end().success());
     let told = fs::read_to_string(world.path("told")).expect("the notification ran to its end");
     let document: Value = serde_json::from_str(told.lines().next().expect("a line")).expect("the run");
     assert_eq!((document["verdict"].as_str(), outcome(&document)), (Some("lost"), "interrupted"));
@@ -431,11 +431,12 @@ fn a_supervisor_outlives_a_signal_to_all_and_its_binary() {
     signal(before[0], Signal::KILL);
     until("another supervisor", || world.supervisors().first().filter(|pid| **pid != before[0]).copied());
     assert_eq!(text(&world, &run(&world, "job")), "well\n");
-    // A service manager's stop reaches everybody; the job has its grace, and its end is known.
+    // A terminal's signal reaches everybody; the job has its grace, and its end is known.
     world.json(&["trigger", "long"]);
     until("the job to run", || (!world.alive().is_empty()).then_some(()));
-    signal(world.supervisors()[0], Signal::TERM);
-    assert!(world.stop().success());
+    signal(world.supervisors()[0], Signal::INT);
+    assert!(world.end().success());
+    assert!(world.supervisors().is_empty());
     let runs = world.runs();
     let long = runs.iter().find(|run| run["job"] == "long").expect("it was made");
     assert_eq!((long["verdict"].as_str(), outcome(long)), (Some("success"), "success"), "{long}");
@@ -452,14 +453,14 @@ fn a_daemon_whose_words_nobody_takes_goes_on() {
 }
 
 #[test]
-fn a_suspended_supervisor_of_a_dead_daemon_gives_way() {
+fn a_supervisor_that_does_not_answer_is_killed_with_its_jobs() {
     let mut world = world("suspended", "- {name: long, run: 'sleep 600', onLost: fail}\n");
     world.json(&["trigger", "long"]);
     let job = until("the job to run", || world.alive().into_iter().next());
     let supervisor = world.supervisors()[0];
+    // Afterwards, for the kernel wakes stopped processes whose parent goes away.
+    world.kill();
     signal(supervisor, Signal::STOP);
-    signal(world.daemon(), Signal::KILL);
-    world.wait();
     world.start();
     assert!(world.supervisors() != [supervisor] && !world.alive().contains(&job));
     assert_eq!(world.runs()[0]["verdict"], "lost");

@@ -8,9 +8,10 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use punctual_core::error::{Code, Diagnostic};
+use punctual_engine::unix_socket;
 use std::fs;
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,13 +29,13 @@ const CONNECTIONS_MAX: usize = 64;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long requests under way are waited for at the end.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
-/// Unix sockets have at most 108 bytes of path.
-const PATH_BYTES_MAX: usize = 100;
 
 /// A router that is being served. Dropping it stops the service and removes the socket.
 #[derive(Debug)]
 pub struct Listening {
     path: PathBuf,
+    /// The socket's number in its directory: another daemon may have put its own there since.
+    inode: u64,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -42,7 +43,9 @@ pub struct Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         // Removed first: who comes now finds no socket, rather than one that closes on him.
-        let _ = fs::remove_file(&self.path);
+        if fs::symlink_metadata(&self.path).is_ok_and(|there| there.ino() == self.inode) {
+            let _ = fs::remove_file(&self.path);
+        }
         self.stop.send_replace(true);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -64,14 +67,15 @@ pub fn serve_unix(path: &Path, router: Router) -> Result<Listening, Box<Diagnost
         Box::new(error)
     };
     refuse_living(path)?;
-    let listener = bind(path).map_err(failed)?;
+    let listener = unix_socket::bind(path).map_err(failed)?;
+    let inode = fs::symlink_metadata(path).map_err(failed)?.ino();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let (stop, stopped) = watch::channel(false);
     let thread = std::thread::Builder::new()
         .name("http".to_owned())
         .spawn(move || runtime.block_on(accept(listener, router, stopped)))
         .map_err(failed)?;
-    Ok(Listening { path: path.to_owned(), stop, thread: Some(thread) })
+    Ok(Listening { path: path.to_owned(), inode, stop, thread: Some(thread) })
 }
 
 fn refuse_living(path: &Path) -> Result<(), Box<Diagnostic>> {
@@ -91,45 +95,12 @@ fn refuse_living(path: &Path) -> Result<(), Box<Diagnostic>> {
     }
 }
 
-/// Binds under a name of its own, sets the mode and renames: nobody finds a socket that does not answer yet, and
-/// it is never open to others. The umask, which is the whole process's, still lets directories be made and entered.
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    let own = path.with_extension("sock.new");
-    match fs::remove_file(&own) {
-        Err(why) if why.kind() != ErrorKind::NotFound => return Err(why),
-        _ => {}
-    }
-    let before = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
-    let bound = reachable(&own).and_then(|(address, _directory)| UnixListener::bind(address));
-    rustix::process::umask(before);
-    let listener = bound?;
-    fs::set_permissions(&own, fs::Permissions::from_mode(0o600))?;
-    listener.set_nonblocking(true)?;
-    fs::rename(&own, path)?;
-    Ok(listener)
-}
-
 /// Connects to the socket at `path`, however long the path is.
 ///
 /// # Errors
 /// Nobody answers there, or it may not be opened.
 pub fn connect_unix(path: &Path) -> io::Result<UnixStream> {
-    let (address, _directory) = reachable(path)?;
-    UnixStream::connect(address)
-}
-
-/// A short way to `path`, good while the file beside it is open: through the open directory if the path is too long.
-fn reachable(path: &Path) -> io::Result<(PathBuf, Option<fs::File>)> {
-    use std::os::fd::AsRawFd;
-    if path.as_os_str().len() <= PATH_BYTES_MAX {
-        return Ok((path.to_owned(), None));
-    }
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "the path is too long for a socket"));
-    };
-    let directory = fs::File::open(parent)?;
-    let short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
-    Ok((short, Some(directory)))
+    unix_socket::connect(path)
 }
 
 async fn accept(listener: UnixListener, router: Router, mut stopped: watch::Receiver<bool>) {

@@ -1,49 +1,51 @@
-//! The journal of starts: which process leads which attempt's group, by pid and start time, and since when. From it
-//! the next daemon makes sure of their end, and learns which of the attempts that were lost had started.
+//! The journal of a supervisor's session: whose it is, which process leads which attempt's group, by pid and start
+//! time, and how the attempts ended whose ends the daemon has not acknowledged. From it the next daemon makes sure of the
+//! processes' end once the supervisor is gone, and learns which attempts had started and how they ended.
 //!
 //! ```text
-//! boot BOOT-ID
+//! session NODE BOOT-ID
 //! + RUN FENCE PID TICKS MICROSECONDS      it started
-//! - RUN FENCE                             its tree is gone
+//! - {…}                                   its tree is gone; the whole of `Ended`
 //! ```
 //! Only the groups of attempts that have not ended are killed: the number of one that has may by now be the number
-//! of somebody else's.
+//! of somebody else's. An end that was acknowledged may still be read; the run's fence tells that it is known.
 
-use super::protocol::AttemptId;
+use super::protocol::{AttemptId, Ended};
 use super::tree;
 use crate::clock;
 use rustix::process::Signal;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// So many attempts that have ended stay known: more than can have ended without the daemon having recorded it.
-const ENDED_KEPT: usize = 2000;
-/// A journal of more lines is written anew.
+/// A journal of more lines than this, beside those that are needed, is written anew.
 const LINES_MAX: usize = 20_000;
 
 /// Appended to by the supervisor. Lines survive its death, and need not survive the machine's.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
+    node: String,
     file: File,
     lines: usize,
+    /// The last write may have left half a line.
+    torn: bool,
     alive: BTreeMap<AttemptId, String>,
-    ended: VecDeque<(AttemptId, String)>,
+    ended: BTreeMap<AttemptId, Ended>,
 }
 
 impl Journal {
-    /// Begins a new journal at `path`; what the last one held must have been seen to.
+    /// Begins the journal of `node`'s session at `path`; what the last one held must have been seen to.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn create(path: &Path) -> io::Result<Self> {
-        let file = begin(path, &format!("boot {}\n", clock::boot_id()))?;
-        let (alive, ended) = (BTreeMap::new(), VecDeque::new());
-        Ok(Self { path: path.to_owned(), file, lines: 1, alive, ended })
+    pub fn create(path: &Path, node: &str) -> io::Result<Self> {
+        let file = begin(path, &first_line(node))?;
+        let (alive, ended) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { path: path.to_owned(), node: node.to_owned(), file, lines: 1, torn: false, alive, ended })
     }
 
     /// Notes that `pid` leads the group of an attempt since `at_us`, microseconds since the epoch.
@@ -55,42 +57,55 @@ impl Journal {
         self.alive.insert(attempt.clone(), line);
     }
 
-    /// Notes that nothing of an attempt is left.
-    pub fn ended(&mut self, attempt: &AttemptId) {
-        let Some(start) = self.alive.remove(attempt) else { return };
-        self.note(&end_line(attempt));
-        self.ended.push_back((attempt.clone(), start));
-        if self.ended.len() > ENDED_KEPT {
-            self.ended.pop_front();
-        }
-        if self.lines > LINES_MAX {
+    /// Notes how an attempt ended of which nothing is left, until that is acknowledged.
+    pub fn ended(&mut self, ended: Ended) {
+        self.note(&end_line(&ended));
+        self.alive.remove(&ended.attempt);
+        self.ended.insert(ended.attempt.clone(), ended);
+        if self.lines > LINES_MAX + 2 * (self.alive.len() + self.ended.len()) {
             self.write_anew();
         }
+    }
+
+    /// The end of an attempt is recorded elsewhere.
+    pub fn acknowledged(&mut self, attempt: &AttemptId) {
+        self.ended.remove(attempt);
+    }
+
+    /// The ends that are not acknowledged.
+    pub fn unacknowledged(&self) -> impl Iterator<Item = &Ended> {
+        self.ended.values()
+    }
+
+    /// Whether an attempt has ended and that is not acknowledged.
+    pub fn has_ended(&self, attempt: &AttemptId) -> bool {
+        self.ended.contains_key(attempt)
     }
 
     /// A line is one write, so that a supervisor that is killed leaves whole lines or none.
     fn note(&mut self, line: &str) {
         self.lines += 1;
-        if let Err(error) = self.file.write_all(line.as_bytes()) {
-            _ = writeln!(std::io::stderr(), "punctual: the journal of starts cannot be written: {error}");
+        // A full disk may have taken half of the last line, which must not take this one with it.
+        let text = if self.torn { format!("\n{line}") } else { line.to_owned() };
+        let written = self.file.write_all(text.as_bytes());
+        self.torn = written.is_err();
+        if let Err(error) = written {
+            _ = writeln!(std::io::stderr(), "punctual: the journal of jobs cannot be written: {error}");
         }
     }
 
     fn write_anew(&mut self) {
-        let mut text = format!("boot {}\n", clock::boot_id());
+        let mut text = first_line(&self.node);
         text.extend(self.alive.values().map(String::as_str));
-        for (attempt, start) in &self.ended {
-            text += start;
-            text += &end_line(attempt);
-        }
+        text.extend(self.ended.values().map(end_line));
         self.lines = text.lines().count();
         match begin(&self.path, &text) {
-            Ok(file) => self.file = file,
+            Ok(file) => (self.file, self.torn) = (file, false),
             // The old one goes on; it is tried again after as many lines.
             Err(error) => {
                 _ = writeln!(
                     std::io::stderr(),
-                    "punctual: the journal of starts cannot be written anew: {error}"
+                    "punctual: the journal of jobs cannot be written anew: {error}"
                 )
             }
         }
@@ -106,8 +121,21 @@ fn begin(path: &Path, text: &str) -> io::Result<File> {
     Ok(file)
 }
 
-fn end_line(attempt: &AttemptId) -> String {
-    format!("- {} {}\n", attempt.run, attempt.fence)
+fn first_line(node: &str) -> String {
+    format!("session {node} {}\n", clock::boot_id())
+}
+
+fn end_line(ended: &Ended) -> String {
+    format!("- {}\n", serde_json::to_string(ended).expect("an end is plain data"))
+}
+
+/// What the journal of a session that is over tells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Past {
+    /// The attempts that were started, in order.
+    pub starts: Vec<Start>,
+    /// The ends that were not acknowledged when the journal was last written anew, and all since; the latest last.
+    pub ends: Vec<Ended>,
 }
 
 /// A start that a journal holds.
@@ -122,41 +150,42 @@ pub struct Start {
     /// When it started, microseconds since the epoch.
     pub at_us: i64,
     /// Whether its tree is known to be gone.
-    pub ended: bool,
+    pub gone: bool,
 }
 
-/// The starts that the journal at `path` holds. There is none before the first supervisor; a torn last line is a
-/// start that is not known to have happened. What started before the machine did has ended with it.
-pub fn read(path: &Path) -> Vec<Start> {
-    let journal = std::fs::read_to_string(path).unwrap_or_default();
+/// What the journal at `path` holds. There is none before the first supervisor; a torn line is something that is not
+/// known to have happened. What started before the machine did has ended with it.
+pub fn read(path: &Path) -> Past {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let journal = String::from_utf8_lossy(&bytes);
     let whole = journal.rfind('\n').map_or("", |end| &journal[..end]);
-    let this_boot = whole.lines().next() == Some(&format!("boot {}", clock::boot_id()));
-    let mut starts: Vec<Start> = Vec::new();
-    for line in whole.lines().skip(1) {
-        let fields: Vec<&str> = line.split(' ').collect();
-        if let ["-", run, fence] = fields[..] {
-            let same = |s: &&mut Start| s.attempt.run == run && s.attempt.fence.to_string() == fence;
-            starts.iter_mut().rev().find(same).into_iter().for_each(|start| start.ended = true);
-        } else if let Some(start) = parse(&fields, !this_boot) {
-            starts.push(start);
+    let boot = whole.lines().next().and_then(|first| first.strip_prefix("session ")?.split(' ').nth(1));
+    // A first line that cannot be read says nothing; pid and start time still name a process for good.
+    let this_boot = boot.is_none_or(|boot| boot == clock::boot_id());
+    let mut past = Past::default();
+    for line in whole.lines() {
+        if let Some(json) = line.strip_prefix("- ") {
+            past.ends.extend(serde_json::from_str::<Ended>(json).ok());
+        } else {
+            past.starts.extend(start(line, !this_boot));
         }
     }
-    starts
+    let ended: std::collections::BTreeSet<&AttemptId> = past.ends.iter().map(|end| &end.attempt).collect();
+    for start in past.starts.iter_mut().filter(|start| ended.contains(&start.attempt)) {
+        start.gone = true;
+    }
+    past
 }
 
-fn parse(fields: &[&str], ended: bool) -> Option<Start> {
-    let ["+", run, fence, pid, ticks, at_us] = fields else { return None };
-    let attempt = AttemptId { run: (*run).to_owned(), fence: fence.parse().ok()? };
-    Some(Start {
-        attempt,
-        pid: pid.parse().ok()?,
-        ticks: ticks.parse().ok()?,
-        at_us: at_us.parse().ok()?,
-        ended,
-    })
+fn start(line: &str, gone: bool) -> Option<Start> {
+    let fields: Vec<&str> = line.split(' ').collect();
+    let ["+", run, fence, pid, ticks, at_us] = fields[..] else { return None };
+    let attempt = AttemptId { run: run.to_owned(), fence: fence.parse().ok()? };
+    let (pid, ticks, at_us) = (pid.parse().ok()?, ticks.parse().ok()?, at_us.parse().ok()?);
+    Some(Start { attempt, pid, ticks, at_us, gone })
 }
 
-/// Kills what is left of the supervisor of the journal at `path`, of the groups of `starts` that have not ended, and
+/// Kills what is left of the supervisor of the journal at `path`, of the groups of `starts` that are not gone, and
 /// of the marked processes of `runs`.
 ///
 /// # Errors
@@ -166,7 +195,7 @@ pub fn kill_survivors(path: &Path, starts: &[Start], runs: &[String]) -> Result<
         // First, for it may be about to become a job.
         let mut alive = tree::kill_supervisors(path);
         alive += tree::kill_marked(runs, path);
-        for Start { pid, ticks, .. } in starts.iter().filter(|start| !start.ended) {
+        for Start { pid, ticks, .. } in starts.iter().filter(|start| !start.gone) {
             // A pid with another start time is somebody else's, and a group lives on under its dead leader's number.
             let reused = tree::start_ticks(*pid).is_some_and(|t| t != *ticks);
             if !reused && tree::group_alive(*pid) {
@@ -184,6 +213,7 @@ pub fn kill_survivors(path: &Path, starts: &[Start], runs: &[String]) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use super::super::protocol::SpawnError;
     use super::*;
 
     fn scratch() -> PathBuf {
@@ -194,44 +224,75 @@ mod tests {
         AttemptId { run: format!("run{number}"), fence: number }
     }
 
-    #[test]
-    fn ends_are_known_and_torn_lines_are_not() {
-        let path = scratch();
-        let mut journal = Journal::create(&path).expect("a scratch file");
-        journal.started(&attempt(1), 1, 10);
-        journal.started(&attempt(2), 1, 20);
-        journal.ended(&attempt(1));
-        journal.file.write_all(b"+ run3 3 4").expect("written");
-        let starts = read(&path);
-        std::fs::remove_file(&path).expect("removable");
-        let seen: Vec<_> = starts.iter().map(|s| (s.attempt.fence, s.at_us, s.ended)).collect();
-        assert_eq!(seen, [(1, 10, true), (2, 20, false)]);
-        assert_eq!(starts[0].pid, 1);
+    fn end(number: i64) -> Ended {
+        let spawn_error = SpawnError { code: "EXE001".into(), message: "two\nlines".into(), hint: None };
+        Ended {
+            started_us: Some(number),
+            code: Some(0),
+            spawn_error: Some(spawn_error),
+            ..Ended::at(attempt(number), number + 1)
+        }
     }
 
     #[test]
-    fn a_journal_stays_short_and_keeps_what_is_alive() {
+    fn ends_are_known_whole_and_torn_lines_are_not() {
         let path = scratch();
-        let mut journal = Journal::create(&path).expect("a scratch file");
+        let mut journal = Journal::create(&path, "n").expect("a scratch file");
+        journal.started(&attempt(1), 1, 10);
+        journal.started(&attempt(2), 1, 20);
+        journal.ended(end(1));
+        // One that could not be started has an end without a start.
+        journal.ended(end(5));
+        journal.file.write_all(b"+ run3 3 4").expect("written");
+        let past = read(&path);
+        std::fs::remove_file(&path).expect("removable");
+        let seen: Vec<_> = past.starts.iter().map(|s| (s.attempt.fence, s.at_us, s.gone)).collect();
+        assert_eq!(seen, [(1, 10, true), (2, 20, false)]);
+        assert_eq!(past.ends, [end(1), end(5)]);
+    }
+
+    #[test]
+    fn half_a_line_that_a_full_disk_took_does_not_take_the_next_with_it() {
+        let path = scratch();
+        let mut journal = Journal::create(&path, "n").expect("a scratch file");
+        journal.file.write_all(b"- {\"attempt\":{\"ru").expect("written");
+        journal.torn = true;
+        journal.ended(end(1));
+        journal.started(&attempt(2), 1, 20);
+        let past = read(&path);
+        std::fs::remove_file(&path).expect("removable");
+        assert_eq!((past.ends, past.starts.len()), (vec![end(1)], 1));
+    }
+
+    #[test]
+    fn a_journal_stays_short_and_keeps_what_is_alive_or_not_acknowledged() {
+        let path = scratch();
+        let mut journal = Journal::create(&path, "n").expect("a scratch file");
         journal.started(&attempt(0), 1, 0);
         for number in 1..=11_000 {
             journal.started(&attempt(number), 1, number);
-            journal.ended(&attempt(number));
+            journal.ended(end(number));
+            if number != 7 {
+                journal.acknowledged(&attempt(number));
+            }
         }
-        let starts = read(&path);
+        assert_eq!(journal.unacknowledged().map(|e| e.attempt.fence).collect::<Vec<_>>(), [7]);
+        let past = read(&path);
         std::fs::remove_file(&path).expect("removable");
-        assert!(starts.len() <= LINES_MAX, "{} starts", starts.len());
-        assert_eq!(starts.iter().filter(|s| !s.ended).map(|s| s.at_us).collect::<Vec<_>>(), [0]);
-        assert_eq!(starts.last().expect("one").at_us, 11_000);
+        assert!(past.starts.len() + past.ends.len() <= LINES_MAX, "{} starts", past.starts.len());
+        assert_eq!(past.starts.iter().filter(|s| !s.gone).map(|s| s.at_us).collect::<Vec<_>>(), [0]);
+        assert!(past.ends.contains(&end(7)) && past.ends.contains(&end(11_000)));
     }
 
     #[test]
-    fn what_started_before_the_machine_has_ended() {
+    fn what_started_before_the_machine_has_ended_and_its_whole_ends_count() {
         let path = scratch();
-        std::fs::write(&path, "boot another\n+ run1 1 1 5 10\n").expect("a scratch file");
-        let starts = read(&path);
+        let text = format!("session n another\n+ run1 1 1 5 10\n+ run2 2 1 5 10\n{}", end_line(&end(2)));
+        std::fs::write(&path, text).expect("a scratch file");
+        let past = read(&path);
         std::fs::remove_file(&path).expect("removable");
-        assert!(starts[0].ended && starts[0].at_us == 10);
+        assert!(past.starts.iter().all(|start| start.gone) && past.starts.len() == 2);
+        assert_eq!(past.ends, [end(2)]);
     }
 
     #[test]
@@ -241,7 +302,7 @@ mod tests {
             std::process::Command::new("sleep").arg("60").process_group(0).spawn().expect("sleep starts");
         let pid = i32::try_from(other.id()).expect("a pid");
         let ticks = tree::start_ticks(pid).expect("it lives");
-        let start = |ended| Start { attempt: attempt(1), pid, ticks, at_us: 0, ended };
+        let start = |gone| Start { attempt: attempt(1), pid, ticks, at_us: 0, gone };
         kill_survivors(&scratch(), &[start(true)], &[]).expect("nothing is there to kill");
         assert!(other.try_wait().expect("a child").is_none(), "it was killed");
         let reaper = std::thread::spawn(move || other.wait());

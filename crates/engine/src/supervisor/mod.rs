@@ -1,109 +1,201 @@
 //! The supervisor process that holds the job processes, and the daemon's end of it.
 //!
-//! Daemon and supervisor speak over one Unix socket ([`protocol`]). The supervisor also holds the data
-//! directory's lock: whoever gets that lock knows that no supervisor, and so no job of one, is left.
+//! A supervisor is started by a daemon, on which it does not depend: it lives in a session of its own, that of a node,
+//! and holds the directory's `supervisor.lock`. Whoever gets that lock knows that no supervisor is left, and so no job
+//! of one that is not to be killed. Daemon and supervisor speak over the socket `supervisor.sock` ([`protocol`]), which
+//! every later daemon of the directory finds again.
 
 mod child;
 mod command;
 pub mod journal;
 pub mod launch;
+pub mod links;
 mod output;
 pub mod process;
 pub mod protocol;
 pub mod tree;
 
 use crate::clock::Monotonic;
-use protocol::{Report, Request};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use std::io::{self, BufReader};
-use std::net::Shutdown;
+use crate::data_dir::{DataDir, Lock};
+use crate::unix_socket;
+use protocol::{Ended, Link, PROTOCOL, Report, Request, Running};
+use punctual_core::id::NodeId;
+use rustix::event::{PollFd, Timespec, poll};
+use std::io::{self, BufReader, ErrorKind};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
-/// After it is told to end, so long the supervisor may take to kill its trees; see [`process`].
-const END: Duration = Duration::from_secs(8);
+/// So long the last words of a daemon that leaves may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// So long the supervisor may take to greet who only has a word for it.
+const GREETING: Duration = Duration::from_secs(1);
 
-/// The daemon's end.
+/// The daemon's end of a session to which it is attached.
 #[derive(Debug)]
 pub struct Supervisor {
-    requests: Sender<Request>,
-    socket: UnixStream,
-    process: Child,
+    link: Link,
+    node: NodeId,
+    replaced: bool,
+}
+
+/// What a supervisor knows of attempts. Whatever is not named was never started by it, or its end is recorded.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Session {
+    /// Under way.
+    pub running: Vec<Running>,
+    /// Ended, and not known to be recorded.
+    pub ended: Vec<Ended>,
+}
+
+/// Why a daemon could not attach.
+#[derive(Debug)]
+pub enum AttachError {
+    /// Nobody answers.
+    Silent(String),
+    /// The supervisor speaks that number of the protocol, and not this one.
+    Protocol(u32),
+}
+
+/// Starts the supervisor of `node`'s session. It holds `lock` from now on.
+///
+/// Its listener is its standard input, so that who connects meanwhile is heard; its lock is its standard output, where
+/// no job inherits it.
+///
+/// # Errors
+/// The socket cannot be made, or the process cannot be started.
+pub fn launch(
+    program: &Path,
+    data: &DataDir,
+    lock: Lock,
+    node: NodeId,
+    orphan_timeout: Duration,
+) -> io::Result<Child> {
+    let listener = unix_socket::bind(&data.supervisor_socket())?;
+    Command::new(program)
+        .arg0("punctual")
+        .arg(tree::SUPERVISE)
+        .arg(data.journal())
+        .arg(node.to_string())
+        .arg(millis(orphan_timeout).to_string())
+        .stdin(Stdio::from(OwnedFd::from(listener)))
+        .stdout(Stdio::from(lock.descriptor()?))
+        .process_group(0)
+        .spawn()
+}
+
+/// Attaches to the session of the directory's supervisor, which must answer before `limit`. Jobs may live without a
+/// daemon for `orphan_timeout` from now on.
+///
+/// # Errors
+/// It does not answer, or cannot be understood.
+pub fn attach(
+    data: &DataDir,
+    orphan_timeout: Duration,
+    limit: Monotonic,
+) -> Result<(Supervisor, Session), AttachError> {
+    let silent = |why: io::Error| AttachError::Silent(why.to_string());
+    let socket = unix_socket::connect(&data.supervisor_socket()).map_err(silent)?;
+    let mut link = Link::new(socket).map_err(silent)?;
+    let mut named = None;
+    loop {
+        for report in link.receive() {
+            match report {
+                Report::Hello { protocol, .. } if protocol != PROTOCOL => {
+                    return Err(AttachError::Protocol(protocol));
+                }
+                Report::Hello { node, epoch, .. } => {
+                    let node = u128::from_str_radix(&node, 16);
+                    named = Some(NodeId(node.map_err(|why| AttachError::Silent(why.to_string()))?));
+                    let orphan_timeout_ms = millis(orphan_timeout);
+                    link.send(&Request::Attach { protocol: PROTOCOL, epoch_seen: epoch, orphan_timeout_ms });
+                }
+                Report::Attached { running, ended, .. } => {
+                    let node = named.ok_or_else(|| AttachError::Silent("it did not say who it is".into()))?;
+                    return Ok((Supervisor { link, node, replaced: false }, Session { running, ended }));
+                }
+                Report::Refused { .. } => {
+                    return Err(AttachError::Silent("another daemon attached to it".into()));
+                }
+                // Of before the attempts were told, which have it too.
+                Report::Started { .. } | Report::Ended(_) | Report::Replaced { .. } => {}
+            }
+        }
+        if !link.is_open() {
+            return Err(AttachError::Silent("it closed the connection".into()));
+        }
+        if !wait(&link, limit) {
+            return Err(AttachError::Silent("it takes too long".into()));
+        }
+        link.flush();
+    }
+}
+
+/// Waits until the link has something, false if nothing came before `limit`.
+fn wait(link: &Link, limit: Monotonic) -> bool {
+    let left = limit.until_from(Monotonic::now());
+    let left = Timespec::try_from(left).ok();
+    !matches!(poll(&mut [link.poll_fd()], left.as_ref()), Ok(0))
+}
+
+/// Says something to the directory's supervisor without being its daemon.
+///
+/// # Errors
+/// There is none, or it does not answer.
+pub fn tell(data: &DataDir, requests: &[Request]) -> io::Result<()> {
+    let socket = unix_socket::connect(&data.supervisor_socket())?;
+    socket.set_read_timeout(Some(GREETING))?;
+    socket.set_write_timeout(Some(GREETING))?;
+    protocol::receive::<Report>(&mut BufReader::new(&socket))?.ok_or(ErrorKind::UnexpectedEof)?;
+    requests.iter().try_for_each(|request| protocol::send(&socket, request))
 }
 
 impl Supervisor {
-    /// Starts the supervisor: `program __supervise JOURNAL`, its socket on standard input, the lock on standard
-    /// output, where no job inherits it. `report` is called on a thread of its own with each report, and with
-    /// `None` once the supervisor is gone.
-    ///
-    /// # Errors
-    /// The process cannot be started.
-    pub fn start(
-        program: &Path,
-        journal: &Path,
-        lock: Option<&OwnedFd>,
-        mut report: impl FnMut(Option<Report>) + Send + 'static,
-    ) -> io::Result<Self> {
-        let (socket, theirs) = UnixStream::pair()?;
-        let (mut reports, to) = (BufReader::new(socket.try_clone()?), socket.try_clone()?);
-        let lock = lock.map(OwnedFd::try_clone).transpose()?;
-        let process = Command::new(program)
-            .arg0("punctual")
-            .arg(tree::SUPERVISE)
-            .arg(journal)
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(lock.map_or_else(Stdio::null, Stdio::from))
-            .process_group(0)
-            .spawn()?;
-        // A supervisor that is suspended and reads nothing must not hold up the cycle.
-        let (requests, queue) = mpsc::channel();
-        std::thread::Builder::new().name("supervisor-requests".into()).spawn(move || {
-            while let Ok(request) = queue.recv()
-                && protocol::send(&to, &request).is_ok()
-            {}
-        })?;
-        std::thread::Builder::new().name("supervisor-reports".into()).spawn(move || {
-            while let Ok(Some(message)) = protocol::receive(&mut reports) {
-                report(Some(message));
-            }
-            report(None);
-        })?;
-        Ok(Self { requests, socket, process })
+    /// Whose session it is.
+    pub fn node(&self) -> NodeId {
+        self.node
     }
 
     /// Sends a request. A supervisor that is gone shows as the end of its reports.
-    pub fn send(&self, request: Request) {
-        let _ = self.requests.send(request);
+    pub fn send(&mut self, request: &Request) {
+        self.link.send(request);
     }
 
-    /// Closes the socket and waits for the process. False if it had to be killed, so that jobs may be left.
-    pub fn wait(mut self) -> bool {
-        let _ = self.socket.shutdown(Shutdown::Both);
-        let ended = self.ends_in_time();
-        if !ended {
-            let _ = self.process.kill();
-        }
-        self.process.wait().is_ok_and(|status| ended && status.success())
+    /// The reports that have come; sends what was kept.
+    pub fn receive(&mut self) -> Vec<Report> {
+        self.link.flush();
+        let reports = self.link.receive();
+        self.replaced |= reports.iter().any(|report| matches!(report, Report::Replaced { .. }));
+        reports
     }
 
-    fn ends_in_time(&self) -> bool {
-        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
-        let Some(pidfd) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return true };
-        let limit = Monotonic::now().after(END);
-        loop {
-            let left = Timespec::try_from(limit.until_from(Monotonic::now())).ok();
-            match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], left.as_ref()) {
-                Ok(0) => return false,
-                Ok(_) => return true,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return false,
-            }
+    /// Whether it is there, as far as is known.
+    pub fn is_open(&self) -> bool {
+        self.link.is_open()
+    }
+
+    /// Whether another daemon is attached in this one's place, which must do nothing any more.
+    pub fn is_replaced(&self) -> bool {
+        self.replaced
+    }
+
+    /// What to poll, and for what.
+    pub fn poll_fd(&self) -> PollFd<'_> {
+        self.link.poll_fd()
+    }
+
+    /// Leaves what is under way to the next daemon.
+    pub fn leave(mut self) {
+        self.send(&Request::Leave);
+        let limit = Monotonic::now().after(LAST_WORDS);
+        while self.link.is_full() && wait(&self.link, limit) {
+            self.receive();
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

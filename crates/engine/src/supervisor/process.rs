@@ -1,66 +1,85 @@
 //! The supervisor: one synchronous loop that starts attempts, watches them and reports their ends.
 //!
-//! It lives exactly as long as the daemon holds the other end of its socket: when that closes, every tree is
-//! killed before the supervisor ends and lets go of the data directory's lock.
+//! It outlives the daemon. While there is none it goes on: output is kept, timeouts are kept, ends are noted in the
+//! journal. The next daemon attaches and is told all. If none comes for as long as jobs may live without one, every tree
+//! is told to end, and the supervisor ends with the last of them. It lets go of its lock only then.
 //!
 //! It is the subreaper of the jobs: what leaves a job's tree becomes its own child, a stray. A stray may live as long
 //! as the attempt whose mark it carries, and an attempt has ended only when no stray of it is left.
 
 use super::child::Child;
 use super::journal::Journal;
-use super::protocol::{self, AttemptId, Ended, Link, Report, Request, Told};
+use super::links::{Heard, Links};
+use super::protocol::{self, AttemptId, Ended, Report, Request, Running, Told};
 use super::tree;
-use crate::clock::{Clock, Monotonic};
+use crate::clock::{Awake, Clock, Monotonic};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, set_child_subreaper, waitpid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Once the daemon is gone, so long the killed trees may take to be gone too.
+/// At the end, so long strays that were killed may take to be gone.
 const END: Duration = Duration::from_secs(5);
 /// While killed strays die, it looks again so soon.
 const SWEEP_AGAIN: Duration = Duration::from_millis(5);
 
-/// Runs the supervisor until the daemon is gone or asks for its end.
+/// Runs the supervisor of `node`'s session until it is over. Until a daemon says otherwise, jobs may live without one
+/// for `orphan_timeout`.
 ///
 /// # Errors
 /// The socket or the journal failed.
-pub fn run(socket: UnixStream, journal: &Path, launcher: PathBuf) -> io::Result<()> {
+pub fn run(
+    listener: UnixListener,
+    journal: &Path,
+    node: String,
+    orphan_timeout: Duration,
+    launcher: PathBuf,
+) -> io::Result<()> {
     let _ = set_child_subreaper(Some(rustix::process::getpid()));
     let mut supervisor = Supervisor {
-        daemon: Link::new(socket)?,
-        journal: Journal::create(journal)?,
+        journal: Journal::create(journal, &node)?,
+        links: Links::new(listener, node)?,
         launcher,
         clock: Clock::System,
         children: BTreeMap::new(),
         dying: BTreeSet::new(),
-        ending: None,
+        orphan_timeout,
+        alone: Some(Awake::now()),
+        last: false,
+        told: false,
+        limit: None,
     };
     while supervisor.turn()? {}
     Ok(())
 }
 
 struct Supervisor {
-    daemon: Link,
+    links: Links,
     journal: Journal,
     launcher: PathBuf,
     clock: Clock,
     children: BTreeMap<AttemptId, Child>,
     /// The marks of strays that were killed and are not gone yet.
     dying: BTreeSet<String>,
-    /// Set once the daemon is gone: the instant after which nothing is waited for.
-    ending: Option<Monotonic>,
+    orphan_timeout: Duration,
+    /// Since when there is no daemon.
+    alone: Option<Awake>,
+    /// The jobs under way are the last ones, unless another daemon attaches.
+    last: bool,
+    /// They have been told to end.
+    told: bool,
+    /// Set once only killed strays are waited for: the instant after which they are not.
+    limit: Option<Monotonic>,
 }
 
 impl Supervisor {
     /// Waits for the next thing to happen and sees to it. False when all is over.
     fn turn(&mut self) -> io::Result<bool> {
         let ready = self.wait()?;
-        self.daemon.flush();
-        if ready.daemon {
+        if ready.links {
             self.take_requests();
         }
         for (id, output, exit) in ready.children {
@@ -76,20 +95,35 @@ impl Supervisor {
         for child in self.children.values_mut().filter(|c| c.deadline().is_some_and(|d| d <= now)) {
             child.on_deadline();
         }
+        let left = |since: Awake| since.left_of(self.orphan_timeout, Awake::now());
+        if !self.told && self.alone.is_some_and(|since| left(since).is_zero()) {
+            self.end(Told::Orphaned);
+        }
         self.sweep();
         self.report_ends();
-        let busy = !self.children.is_empty() || !self.dying.is_empty();
-        Ok(match self.ending {
-            None => true,
-            Some(limit) => busy && limit > now,
-        })
+        Ok(!self.is_over(now))
+    }
+
+    fn is_over(&mut self, now: Monotonic) -> bool {
+        if self.links.has_daemon() || !self.last || !self.children.is_empty() {
+            self.limit = None;
+            return false;
+        }
+        let limit = *self.limit.get_or_insert_with(|| now.after(END));
+        self.dying.is_empty() || limit <= now
+    }
+
+    /// Tells all trees to end, and takes them for the last.
+    fn end(&mut self, told: Told) {
+        (self.last, self.told) = (true, true);
+        for child in self.children.values_mut() {
+            child.tell(told);
+        }
     }
 
     fn wait(&self) -> io::Result<Ready> {
-        let mut fds = Vec::new();
-        if self.daemon.is_open() {
-            fds.push(self.daemon.poll_fd());
-        }
+        let mut fds = self.links.poll_fds();
+        let links = fds.len();
         let mut places = Vec::new();
         for (id, child) in &self.children {
             let mut place = |fd| {
@@ -102,9 +136,11 @@ impl Supervisor {
         }
         let now = Monotonic::now();
         let mut deadlines: Vec<Monotonic> = self.children.values().filter_map(Child::deadline).collect();
-        deadlines.extend(self.ending);
         if !self.dying.is_empty() {
             deadlines.push(now.after(SWEEP_AGAIN));
+        }
+        if let Some(since) = self.alone.filter(|_| !self.told) {
+            deadlines.push(now.after(since.left_of(self.orphan_timeout, Awake::now())));
         }
         let wait = deadlines.into_iter().min().map(|d| d.until_from(now) + Duration::from_millis(1));
         let wait = wait.and_then(|w| Timespec::try_from(w).ok());
@@ -118,53 +154,66 @@ impl Supervisor {
             .map(|(id, output, exit)| ((*id).clone(), hit(*output), hit(*exit)))
             .filter(|(_, output, exit)| *output || *exit)
             .collect();
-        Ok(Ready { daemon: self.daemon.is_open() && hit(Some(0)), children })
+        Ok(Ready { links: (0..links).any(|place| hit(Some(place))), children })
     }
 
     fn take_requests(&mut self) {
-        for request in self.daemon.receive() {
-            match request {
-                Request::Start(start) => self.start(*start),
-                Request::Stop { attempt } => {
+        for heard in self.links.hear() {
+            match heard {
+                Heard::Attached { orphan_timeout } => self.welcome(orphan_timeout),
+                Heard::Gone => self.alone = Some(Awake::now()),
+                Heard::Request(Request::Start(start)) => self.start(*start),
+                Heard::Request(Request::Stop { attempt }) => {
                     if let Some(child) = self.children.get_mut(&attempt) {
                         child.tell(Told::Stop);
                     }
                 }
-                Request::Shutdown => {
-                    for child in self.children.values_mut() {
-                        child.tell(Told::Shutdown);
-                    }
+                Heard::Request(Request::Ack { attempts }) => {
+                    attempts.iter().for_each(|attempt| self.journal.acknowledged(attempt));
                 }
+                Heard::Request(Request::Shutdown) => self.end(Told::Shutdown),
+                Heard::Request(Request::Kill) => {
+                    self.end(Told::Shutdown);
+                    self.children.values_mut().for_each(Child::kill);
+                }
+                Heard::Request(Request::Leave) => {
+                    self.last = true;
+                    self.alone = Some(Awake::now());
+                }
+                Heard::Request(Request::Attach { .. }) => {}
             }
-        }
-        if !self.daemon.is_open() {
-            self.daemon_gone();
         }
     }
 
-    fn daemon_gone(&mut self) {
-        self.ending = Some(Monotonic::now().after(END));
-        for child in self.children.values_mut() {
-            child.kill();
-        }
+    /// Tells the daemon that has attached all that is known. Whatever was to end goes on to; what it asks for is started.
+    fn welcome(&mut self, orphan_timeout: Duration) {
+        (self.orphan_timeout, self.alone) = (orphan_timeout, None);
+        (self.last, self.told) = (false, false);
+        let running = |(attempt, child): (&AttemptId, &Child)| Running {
+            attempt: attempt.clone(),
+            at_us: child.started_us(),
+            pid: child.pid(),
+        };
+        let running = self.children.iter().map(running).collect();
+        self.links.welcome(running, self.journal.unacknowledged().cloned().collect());
     }
 
     fn start(&mut self, start: protocol::Start) {
         let attempt = start.attempt.clone();
-        if self.ending.is_some() || self.children.contains_key(&attempt) {
+        // Asked for twice: by a daemon that died, and by the one after it.
+        if self.children.contains_key(&attempt) || self.journal.has_ended(&attempt) {
             return;
         }
         match Child::spawn(start, &self.launcher, &self.clock) {
             Ok(child) => {
                 self.journal.started(&attempt, child.pid(), child.started_us());
                 let at_us = child.started_us();
-                self.report(&Report::Started { attempt: attempt.clone(), at_us, pid: child.pid() });
+                self.links.send(&Report::Started { attempt: attempt.clone(), at_us, pid: child.pid() });
                 self.children.insert(attempt, child);
             }
             Err(error) => {
                 let at_us = self.clock.now().as_micros();
-                let ended = Ended { spawn_error: Some(error), ..Ended::at(attempt, at_us) };
-                self.report(&Report::Ended(ended));
+                self.note_end(Ended { spawn_error: Some(error), ..Ended::at(attempt, at_us) });
             }
         }
     }
@@ -175,13 +224,14 @@ impl Supervisor {
         let ended: Vec<Ended> = done.filter_map(Child::finished).collect();
         for ended in ended {
             self.children.remove(&ended.attempt);
-            self.journal.ended(&ended.attempt);
-            self.report(&Report::Ended(ended));
+            self.note_end(ended);
         }
     }
 
-    fn report(&mut self, report: &Report) {
-        self.daemon.send(report);
+    /// In the journal first: a daemon that knows of an end may rely on its being kept.
+    fn note_end(&mut self, ended: Ended) {
+        self.journal.ended(ended.clone());
+        self.links.send(&Report::Ended(ended));
     }
 
     /// Reaps the strays that have ended and kills those whose attempt has. A killed stray's own children become
@@ -205,7 +255,7 @@ impl Supervisor {
 }
 
 struct Ready {
-    daemon: bool,
+    links: bool,
     /// Attempt, whether its output and whether its process has something.
     children: Vec<(AttemptId, bool, bool)>,
 }

@@ -1,4 +1,12 @@
 //! What daemon and supervisor say to each other: one JSON object a line, over a Unix socket.
+//!
+//! The supervisor greets whoever connects with [`Report::Hello`]. A daemon answers with the epoch it read there; if
+//! that is still the session's, it is told all attempts and is from then on the one whose requests are carried out.
+//! Whoever came before it is told so, after what it had sent has been seen to, and is closed on.
+//!
+//! Daemon and supervisor may be of different builds, for a supervisor lives on while the daemon is upgraded. So fields
+//! that are not known are ignored, new ones have a default, and [`PROTOCOL`] grows when one side would no longer be
+//! understood by the other.
 
 use punctual_core::error::Code;
 use rustix::event::{PollFd, PollFlags};
@@ -9,18 +17,40 @@ use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
+/// The number of what is described here.
+pub const PROTOCOL: u32 = 1;
+
 /// From the daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
+    /// Become the daemon of this session, if its epoch is the one that was read.
+    Attach {
+        /// What the daemon speaks.
+        protocol: u32,
+        /// The epoch of the greeting.
+        epoch_seen: u64,
+        /// Milliseconds that jobs may live without a daemon, suspended time not counted.
+        orphan_timeout_ms: u64,
+    },
     /// Start an attempt.
     Start(Box<Start>),
-    /// End an attempt's tree: TERM, and KILL after its grace.
+    /// End an attempt's tree: TERM, and KILL after its grace. It may come from anybody who may open the socket.
     Stop {
         /// Which.
         attempt: AttemptId,
     },
-    /// End all trees, each within its grace. The supervisor itself ends when the socket closes.
+    /// The ends of these attempts are recorded, durably.
+    Ack {
+        /// Which.
+        attempts: Vec<AttemptId>,
+    },
+    /// End all trees, each within its grace, and then the supervisor itself once the daemon has left.
     Shutdown,
+    /// Kill all trees at once, and then end as after [`Request::Shutdown`]. It may come from anybody, too.
+    Kill,
+    /// The daemon goes in good order: nothing that it leased waits to be started, and the supervisor ends with the
+    /// last of its jobs.
+    Leave,
 }
 
 /// An attempt, by its run and its lease.
@@ -104,6 +134,34 @@ pub struct Rlimits {
 /// From the supervisor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Report {
+    /// Who this is, to whoever connects.
+    Hello {
+        /// What the supervisor speaks.
+        protocol: u32,
+        /// The node whose session this is.
+        node: String,
+        /// How many daemons have attached to it.
+        epoch: u64,
+    },
+    /// The daemon is attached. Whatever is not named here is not known to the supervisor.
+    Attached {
+        /// The session's new epoch.
+        epoch: u64,
+        /// Under way.
+        running: Vec<Running>,
+        /// Ended, and not acknowledged.
+        ended: Vec<Ended>,
+    },
+    /// Another daemon has attached since the greeting.
+    Refused {
+        /// The session's epoch.
+        epoch: u64,
+    },
+    /// Another daemon has attached, and this one is not listened to any more.
+    Replaced {
+        /// The session's new epoch.
+        epoch: u64,
+    },
     /// Its process exists.
     Started {
         /// Which.
@@ -115,6 +173,17 @@ pub enum Report {
     },
     /// Its tree is gone and its output is written.
     Ended(Ended),
+}
+
+/// An attempt that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Which.
+    pub attempt: AttemptId,
+    /// When its process started, microseconds since the epoch.
+    pub at_us: i64,
+    /// That process.
+    pub pid: i32,
 }
 
 /// How an attempt's process ended.
@@ -207,8 +276,10 @@ pub enum Told {
     NoProgress,
     /// The daemon asked for it.
     Stop,
-    /// The daemon is going away.
+    /// The daemon is going away and takes the jobs along.
     Shutdown,
+    /// No daemon came for longer than jobs may live without one.
+    Orphaned,
 }
 
 /// Writes one message.
@@ -262,6 +333,11 @@ impl Link {
         self.open
     }
 
+    /// Whether the kernel has not taken all that was sent.
+    pub fn is_full(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
     /// What to poll, and for what.
     pub fn poll_fd(&self) -> PollFd<'_> {
         let write = if self.outgoing.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
@@ -290,7 +366,8 @@ impl Link {
         }
     }
 
-    /// The messages that have come whole. A line that is none ends the link.
+    /// The messages that have come whole. A line that is none ends the link; what is half there when it ends counts
+    /// for nothing.
     pub fn receive<T: for<'de> Deserialize<'de>>(&mut self) -> Vec<T> {
         let mut piece = [0_u8; 64 * 1024];
         while self.open {

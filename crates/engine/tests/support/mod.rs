@@ -16,6 +16,7 @@ use punctual_engine::data_dir::DataDir;
 use punctual_engine::executor;
 use punctual_engine::node::{Executor, Node};
 use punctual_engine::shared::Engine;
+use punctual_engine::supervisor::journal::Past;
 use punctual_engine::supervisor::protocol::Ended;
 use punctual_engine::view::Tick;
 use punctual_store::row::NodeRow;
@@ -83,7 +84,7 @@ impl World {
         (self.engine, self.node) = start(&self.store, &self.clock, self.nodes, self.slots);
         self.hands = Hands::default();
         block_on(self.engine.load_all()).expect("loads");
-        block_on(self.node.recover_once(&[], &mut self.hands)).expect("recovers");
+        block_on(self.node.recover_once(&Past::default(), &mut self.hands)).expect("recovers");
         assert_eq!(block_on(self.engine.rearm_all()).expect("rearms"), 0, "no trigger stops");
     }
 

@@ -3,17 +3,22 @@
 use punctual_engine::supervisor::{launch, process};
 use std::fs::OpenOptions;
 use std::os::fd::{AsFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// Hold job processes (started by the daemon)
 #[derive(Debug, clap::Args)]
 pub struct Supervise {
-    /// Where to note what was started
+    /// Where to note what was started and how it ended
     journal: PathBuf,
+    /// The node whose session it is
+    node: String,
+    /// Milliseconds that jobs may live without a daemon
+    orphan_timeout_ms: u64,
 }
 
 /// Become a job (started by the supervisor)
@@ -25,14 +30,15 @@ pub struct Launch {
     errors: PathBuf,
 }
 
-/// Runs the supervisor; its socket is standard input.
+/// Runs the supervisor; its listener is standard input, its lock is standard output.
 pub fn supervise(args: Supervise) -> ExitCode {
     close_inherited();
     // It was started through a link of another name.
     let _ = std::fs::write("/proc/self/comm", "punctual");
     let result = outlive_signals().and_then(|()| {
-        let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-        process::run(socket, &args.journal, PathBuf::from("/proc/self/exe"))
+        let listener = UnixListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+        let orphan_timeout = Duration::from_millis(args.orphan_timeout_ms);
+        process::run(listener, &args.journal, args.node, orphan_timeout, PathBuf::from("/proc/self/exe"))
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,7 +59,7 @@ fn close_inherited() {
     }
 }
 
-/// It ends with its daemon, which a service manager may signal together with it: the jobs under way have their grace.
+/// It ends when its jobs have, not when a service manager or a terminal signals it together with the daemon.
 /// The signals are caught, not ignored, for what is ignored would be ignored by the jobs too.
 fn outlive_signals() -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};

@@ -114,8 +114,10 @@ ExecStart={start}
 Restart=always
 RestartSec=1
 UMask=0077
-# Jobs end when the daemon tells them to, not with it: TERM goes to the daemon alone, KILL to what is left.
-KillMode=mixed
+# Jobs outlive the daemon: a stop ends the daemon alone, and the next start adopts the jobs under way. If none comes,
+# the process that holds them ends them after 5 minutes (serve --orphan-timeout). To end them with the daemon, add
+# `--at-stop end` to ExecStart, and let TimeoutStopSec be longer than the longest grace.
+KillMode=process
 TimeoutStopSec=120
 # The daemon's own need is small; the jobs' tasks and files are not the unit's to limit.
 TasksMax=infinity

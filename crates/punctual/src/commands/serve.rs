@@ -5,17 +5,16 @@ use crate::definitions;
 use punctual_core::error::{Code, Diagnostic};
 use punctual_core::job::Job;
 use punctual_core::run::{Run, RunState, Verdict};
-use punctual_core::time::Timestamp;
+use punctual_core::time::{Timestamp, parse_duration};
 use punctual_engine::apply::{ApplyMode, ChangeKind, JobChange};
 use punctual_engine::block_on::block_on;
 use punctual_engine::clock::{Clock, Monotonic};
 use punctual_engine::data_dir::{DataDir, Lock, LockError};
 use punctual_engine::error::EngineError;
-use punctual_engine::handlers::Handlers;
-use punctual_engine::inbox::Message;
-use punctual_engine::run_loop::{Daemon, Observer, Options};
+use punctual_engine::inbox::{AtStop, Message};
+use punctual_engine::run_loop::{Daemon, Observer, Options, Work};
 use punctual_engine::shared::Engine;
-use punctual_engine::supervisor::tree;
+use punctual_engine::supervisor::{self, protocol::Request};
 use punctual_store::{SqliteOptions, Store};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -83,8 +82,8 @@ fn hush() {
 const EMPTIED: Code = Code("API029");
 /// So often the definitions are looked at for changes.
 const WATCH: Duration = Duration::from_millis(500);
-/// So long a start waits for a data directory whose holder does not answer: the supervisor of a daemon that was
-/// killed ends its jobs first, and a command that found no daemon has the store for a moment.
+/// So long a start waits for a data directory whose holder does not answer: a command that found no daemon has the
+/// store for a moment, and a daemon that ends does not answer any more.
 const LOCK_WAIT: Duration = Duration::from_secs(7);
 /// Between two tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -95,11 +94,13 @@ const NOTICE_BYTES: u64 = 256 * 1024;
 
 /// Run the daemon: fire the jobs, and answer the other commands.
 ///
-/// It runs in the foreground until it gets SIGTERM or SIGINT; then jobs under way have their grace to end.
+/// It runs in the foreground. Jobs do not depend on it: SIGTERM ends the daemon alone, and the next one adopts the jobs
+/// under way, however the last one ended. SIGINT (Ctrl-C) ends the jobs, too, each within its grace; twice kills them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   punctual serve --definitions jobs.yaml
-  punctual serve --data ./data --definitions ./jobs --shadow")]
+  punctual serve --data ./data --definitions ./jobs --shadow
+  punctual serve --definitions jobs.yaml --at-stop end --orphan-timeout 1m")]
 pub struct Args {
     #[command(flatten)]
     data: Data,
@@ -115,6 +116,24 @@ pub struct Args {
     /// Attempts that run at once in mode `pool`
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     slots: u16,
+    /// What becomes of jobs under way when the daemon is told to end: `leave` them to the next one, or `end` them
+    /// [default: leave at SIGTERM, end at SIGINT and where the daemon is process 1]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    at_stop: Option<Stop>,
+    /// So long jobs may live without a daemon; then they are ended. Suspended time does not count
+    #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = duration)]
+    orphan_timeout: Duration,
+}
+
+/// What becomes of jobs at a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Stop {
+    Leave,
+    End,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
 }
 
 /// How many attempts run at once.
@@ -175,12 +194,12 @@ fn serve(args: &Args) -> Result<(), String> {
         slots: if args.mode == Mode::Single { 1 } else { usize::from(args.slots) },
         shadow: args.shadow,
         owner: owner.clone(),
-        program: Some(program),
-        handlers: Handlers::new(),
+        work: Work::Processes(program),
+        orphan_timeout: args.orphan_timeout,
         observer: Box::new(Voice { engine: engine.clone() }),
     };
     let daemon = Daemon::start(engine.clone(), lock, options)?;
-    on_signals(&engine)?;
+    on_signals(&engine, args.at_stop)?;
     let router = punctual_server::router::router(engine.clone());
     let listening =
         punctual_server::listen::serve_unix(&engine.data().socket(), router).map_err(|e| e.to_string())?;
@@ -195,24 +214,14 @@ fn serve(args: &Args) -> Result<(), String> {
 
 /// Takes the lock. A holder that answers on the socket is a daemon and keeps it; any other is about to let go.
 fn lock(data: &DataDir) -> Result<Lock, LockError> {
-    let mut limit = Monotonic::now().after(LOCK_WAIT);
-    let mut forced = false;
+    let limit = Monotonic::now().after(LOCK_WAIT);
     loop {
-        let waiting = !limit.until_from(Monotonic::now()).is_zero();
         match data.lock() {
             Err(LockError::Held(_))
-                if waiting && punctual_server::listen::connect_unix(&data.socket()).is_err() =>
+                if !limit.until_from(Monotonic::now()).is_zero()
+                    && punctual_server::listen::connect_unix(&data.socket()).is_err() =>
             {
                 std::thread::sleep(LOCK_PAUSE);
-            }
-            // A supervisor that is suspended would keep it for ever; its journal tells what it held.
-            Err(LockError::Held(pid))
-                if !forced && !Path::new("/proc").join(&pid).exists() && !pid.is_empty() =>
-            {
-                say!("punctual: the supervisor of the dead daemon {pid} does not end; it is killed");
-                tree::kill_supervisors(&data.journal());
-                forced = true;
-                limit = Monotonic::now().after(LOCK_WAIT);
             }
             result => return result,
         }
@@ -363,25 +372,44 @@ fn fingerprint(path: &Path) -> Fingerprint {
     files
 }
 
-fn on_signals(engine: &Engine) -> Result<(), String> {
+fn on_signals(engine: &Engine, wanted: Option<Stop>) -> Result<(), String> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut signals =
         signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| e.to_string())?;
-    let inbox = engine.inbox().clone();
+    let (inbox, data) = (engine.inbox().clone(), engine.data().clone());
     let work = move || {
         let mut asked = false;
         for signal in signals.forever().filter(|s| *s != SIGHUP) {
             if asked && signal == SIGINT {
-                // Asked twice from a keyboard: the supervisor kills the jobs once this process is gone.
+                // Asked twice from a keyboard. Should the supervisor not answer, its jobs end with their orphan timeout.
+                let _ = supervisor::tell(&data, &[Request::Kill]);
                 std::process::exit(130);
             }
             asked = true;
-            say!("punctual: ending; jobs under way have their grace");
-            inbox.send(Message::Shutdown);
+            match at_stop(wanted, signal == SIGINT, std::process::id()) {
+                AtStop::End => {
+                    say!("punctual: ending; jobs under way have their grace");
+                    inbox.send(Message::Shutdown(AtStop::End));
+                }
+                AtStop::Leave => {
+                    say!("punctual: ending; jobs under way go on");
+                    inbox.send(Message::Shutdown(AtStop::Leave));
+                }
+            }
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(work).map_err(|e| e.to_string())?;
     Ok(())
+}
+
+/// Process 1 takes all others of its container along, so it had better let them end well.
+fn at_stop(wanted: Option<Stop>, interrupted: bool, pid: u32) -> AtStop {
+    match wanted {
+        Some(Stop::Leave) => AtStop::Leave,
+        Some(Stop::End) => AtStop::End,
+        None if interrupted || pid == 1 => AtStop::End,
+        None => AtStop::Leave,
+    }
 }
 
 fn announce(engine: &Engine, args: &Args) {

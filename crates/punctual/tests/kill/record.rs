@@ -89,6 +89,8 @@ pub struct Record {
     pub applied_us: (i64, i64),
     /// Everything up to here was seen to.
     pub settled_us: i64,
+    /// When something was killed, stopped or suspended.
+    pub blows_us: Vec<i64>,
     pub runs: Vec<Run>,
     pub ticks: BTreeMap<&'static str, Vec<Tick>>,
     pub lines: Vec<Line>,
@@ -96,7 +98,13 @@ pub struct Record {
 
 impl Record {
     /// Reads the record through the commands, and the witness's file.
-    pub fn read(world: &World, rules: &'static [Rule], applied_us: (i64, i64), settled_us: i64) -> Self {
+    pub fn read(
+        world: &World,
+        rules: &'static [Rule],
+        applied_us: (i64, i64),
+        settled_us: i64,
+        blows_us: Vec<i64>,
+    ) -> Self {
         let runs: Vec<Run> = world.runs().iter().map(run).collect();
         let (from, to) = (Timestamp::from_micros(applied_us.0), Timestamp::from_micros(settled_us));
         let (from, to) = (from.to_string(), to.to_string());
@@ -108,7 +116,7 @@ impl Record {
         let boot_us = now_us() - i64::try_from(clock::since_boot().as_micros()).expect("not so old");
         let text = std::fs::read_to_string(world.path("witness")).expect("the witness wrote");
         let lines = text.lines().enumerate().map(|(place, text)| line(place, text, boot_us)).collect();
-        Self { rules, applied_us, settled_us, runs, ticks, lines }
+        Self { rules, applied_us, settled_us, blows_us, runs, ticks, lines }
     }
 
     /// The witness's lines of each attempt, in order.
@@ -161,6 +169,12 @@ impl Record {
                 too_little.push(format!("job {} never ran", rule.name));
             }
         }
+        for word in ["success", "failed", "lost", "interrupted", "cancelled"] {
+            let outcomes = self.runs.iter().flat_map(|run| &run.attempts).map(|a| a.outcome.as_deref());
+            if !outcomes.into_iter().any(|outcome| outcome == Some(word)) {
+                too_little.push(format!("no attempt was {word}"));
+            }
+        }
         for word in ["run", "skipped", "coalesced"] {
             if !self.ticks.values().flatten().any(|tick| tick.disposition == word) {
                 too_little.push(format!("no tick was {word}"));
@@ -169,12 +183,15 @@ impl Record {
         too_little
     }
 
-    /// Attempts that had begun and were lost or interrupted.
+    /// Attempts that had begun, and in the middle of which a blow fell.
     fn hit(&self) -> BTreeSet<(&str, u64)> {
         let begun = self.by_attempt();
         let attempts = self.runs.iter().flat_map(|run| run.attempts.iter().map(|a| (run.id.as_str(), a)));
         attempts
-            .filter(|(_, a)| matches!(a.outcome.as_deref(), Some("lost" | "interrupted")))
+            .filter(|(_, a)| {
+                let span = a.started_us.zip(a.finished_us);
+                span.is_some_and(|(from, to)| self.blows_us.iter().any(|blow| (from..to).contains(blow)))
+            })
             .map(|(run, a)| (run, a.number))
             .filter(|key| begun.contains_key(key))
             .collect()

@@ -1,5 +1,7 @@
 //! A daemon of the real binary in a folder of its own, and what can be asked and seen of it from outside.
 
+#![allow(dead_code, reason = "each test takes what it needs")]
+
 use punctual_engine::clock::Monotonic;
 use punctual_engine::supervisor::tree::MARK;
 use rustix::process::{Pid, Signal, kill_process};
@@ -93,10 +95,27 @@ impl World {
         until("the daemon to end", || daemon.try_wait().expect("it is a child"))
     }
 
-    /// Ends the daemon as a service manager does.
+    /// Ends the daemon as a service manager does: its jobs go on.
     pub fn stop(&mut self) -> ExitStatus {
         signal(self.daemon(), Signal::TERM);
         self.wait()
+    }
+
+    /// Ends the daemon with its jobs, as somebody at a terminal does.
+    pub fn end(&mut self) -> ExitStatus {
+        signal(self.daemon(), Signal::INT);
+        self.wait()
+    }
+
+    /// The daemon, which is not this world's any more.
+    pub fn let_go(&mut self) -> Child {
+        self.daemon.take().expect("the daemon runs")
+    }
+
+    /// Kills the daemon, and nothing else.
+    pub fn kill(&mut self) {
+        signal(self.daemon(), Signal::KILL);
+        self.wait();
     }
 
     /// Runs a command of the binary on the folder's data.
@@ -140,6 +159,10 @@ impl Drop for World {
             let _ = daemon.kill();
             let _ = daemon.wait();
         }
+        // What outlives a daemon does not outlive its test.
+        let left = self.supervisors().into_iter().chain(self.alive().into_iter().map(|(pid, _)| pid));
+        left.collect::<Vec<_>>().into_iter().for_each(|pid| signal(pid, Signal::KILL));
+        self.alive().into_iter().for_each(|(pid, _)| signal(pid, Signal::KILL));
     }
 }
 
