@@ -27,6 +27,8 @@ pub struct Job {
     pub on_lost: OnLost,
     /// How long an attempt may take before its tree is told to end; `None`: for ever.
     pub timeout: Option<Duration>,
+    /// How long an attempt may print nothing before its tree is told to end; `None`: for ever.
+    pub no_progress_timeout: Option<Duration>,
     /// How long a tree has between TERM and KILL.
     pub grace: Duration,
     /// A run that has not started this long after its nominal time expires; `None`: never.
@@ -35,8 +37,8 @@ pub struct Job {
     pub queue: String,
     /// Smaller first.
     pub priority: i32,
-    /// Bytes of an attempt's output that are kept.
-    pub output_bytes_max: u64,
+    /// How the output of an attempt is kept.
+    pub output: Output,
     /// What is done once a run ended badly; [`Action::None`] for nothing.
     pub on_failure: Action,
 }
@@ -61,8 +63,23 @@ impl Job {
     }
 }
 
+/// How the output of an attempt is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Bytes that are kept of it; without meaning where the job writes its file itself.
+    pub bytes_max: u64,
+    /// Whether the job writes to the file itself, past any cap and redaction.
+    pub direct: bool,
+    /// Variables of its environment whose values are replaced in what is kept.
+    pub redact: Vec<String>,
+}
+
 /// How an attempt is carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every job runs a process, and a job is made once and shared"
+)]
 pub enum Action {
     /// Nothing is done; the run succeeds and has a history.
     None,
@@ -87,6 +104,49 @@ pub struct Process {
     pub working_directory: Option<String>,
     /// What it reads; `None`: nothing, the end at once.
     pub stdin: Option<String>,
+    /// What is set for it before it begins.
+    pub bounds: Bounds,
+    /// What throttles or kills its tree.
+    pub limits: Limits,
+}
+
+/// What is set for a process before it begins, and inherited by those that it starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// What each process may have.
+    pub rlimits: Rlimits,
+    /// The permissions that are taken from files it makes; `None`: the daemon's.
+    pub umask: Option<u32>,
+    /// What is added to its niceness, -20 to 19.
+    pub nice: Option<i32>,
+    /// Whether programs that it starts can give it no more rights than it has.
+    pub no_new_privileges: bool,
+}
+
+/// What each process may have; `None`: what the daemon was started with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rlimits {
+    /// Descriptors at once.
+    pub open_files: Option<u64>,
+    /// Bytes of a core file.
+    pub core_bytes: Option<u64>,
+    /// Bytes of a file that it writes.
+    pub file_bytes: Option<u64>,
+    /// Bytes of its stack.
+    pub stack_bytes: Option<u64>,
+    /// Seconds of processor time.
+    pub cpu_seconds: Option<u64>,
+}
+
+/// What throttles or kills a process tree as a whole; `None`: no bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Thousandths of a processor.
+    pub cpu_millis: Option<u64>,
+    /// Bytes of memory, swap included.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
 }
 
 /// The two ways to say what is executed.

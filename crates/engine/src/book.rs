@@ -42,6 +42,8 @@ pub struct Effects {
     pub leased: Vec<Run>,
     /// Told to end while an attempt is under way: stop it.
     pub stopped: Vec<(RunId, Fence)>,
+    /// Whose last attempt ended by this decision, as they stood after it.
+    pub attempted: Vec<Run>,
     /// Ended by this decision.
     pub finished: Vec<Run>,
     /// Definitions that were needed and not at hand: load them and decide again.
@@ -293,6 +295,9 @@ impl Book {
         invariant!(I11, successes <= 1, "run {id} has {successes} successes");
         self.runs_changed.insert(id);
         self.runs.insert(id, next.clone());
+        if matches!(event, RunEvent::Ended { .. }) {
+            self.effects.attempted.push(next.clone());
+        }
         match (&next.state, event) {
             (RunState::Leased(lease), RunEvent::Stop(_)) => self.effects.stopped.push((id, lease.fence)),
             (RunState::Finished { verdict, .. }, _) => self.ended(&next, *verdict),

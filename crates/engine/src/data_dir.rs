@@ -60,10 +60,20 @@ impl DataDir {
         self.root.join("journal")
     }
 
+    /// Where a line is written for each attempt that ended.
+    pub fn attempt_log(&self) -> PathBuf {
+        self.root.join("attempts.log")
+    }
+
+    /// Where the output of all attempts is, in a folder a day.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
     /// Where the output of an attempt is: made of the run's id and a number alone, never of what a client says.
     pub fn log(&self, run: RunId, attempt: u32) -> PathBuf {
         let day = Timestamp::from_micros(run.nominal_millis().saturating_mul(1000)).to_string();
-        self.root.join("logs").join(&day[..10.min(day.len())]).join(format!("{run}-{attempt}.log"))
+        self.logs().join(&day[..10.min(day.len())]).join(format!("{run}-{attempt}.log"))
     }
 
     /// Where a supervisor listens.

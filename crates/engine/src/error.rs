@@ -32,6 +32,8 @@ pub enum EngineError {
         /// What to do instead.
         hint: String,
     },
+    /// The files of output could not be read or removed.
+    Output(String),
     /// The store could not do it.
     Store(StoreError),
 }
@@ -45,6 +47,7 @@ impl EngineError {
             Self::Definition(diagnostics) => diagnostics.first().map_or(Code("RUN003"), |d| d.code),
             Self::Owned { .. } => Code("RUN004"),
             Self::State { .. } => Code("RUN005"),
+            Self::Output(_) => Code("EXE021"),
             Self::Store(error) => error.code(),
         }
     }
@@ -58,7 +61,7 @@ impl EngineError {
             Self::Definition(diagnostics) => diagnostics.first().and_then(|d| d.hint.clone()),
             Self::Owned { owner, .. } => Some(format!("edit {owner}; the daemon that serves it reloads it")),
             Self::State { hint, .. } => Some(hint.clone()),
-            Self::Store(_) => None,
+            Self::Output(_) | Self::Store(_) => None,
         }
     }
 }
@@ -74,6 +77,7 @@ impl fmt::Display for EngineError {
             }
             Self::Owned { job, owner } => write!(f, "job {job} belongs to the definitions in {owner}"),
             Self::State { message, .. } => f.write_str(message),
+            Self::Output(why) => write!(f, "the files of output cannot be pruned: {why}"),
             Self::Store(error) => error.fmt(f),
         }
     }

@@ -7,7 +7,7 @@ use crate::supervisor::tree::MARK;
 use nix::unistd::{User, geteuid};
 use punctual_core::attempt::{Attempt, Exit, Outcome};
 use punctual_core::id::NodeId;
-use punctual_core::job::{Command, Job, Process};
+use punctual_core::job::{self, Command, Job, Process};
 use punctual_core::run::Run;
 use punctual_core::spec::template;
 use punctual_core::time::Timestamp;
@@ -91,16 +91,28 @@ pub fn start(
         stdin: process.stdin.clone(),
         run_as: process.run_as.clone(),
         log: log.to_string_lossy().into_owned(),
-        log_bytes_max: job.output_bytes_max,
+        log_bytes_max: job.output.bytes_max,
+        output_direct: job.output.direct,
+        redact: job.output.redact.clone(),
         timeout_ms: job.timeout.map(millis),
         grace_ms: millis(job.grace),
-        no_progress_ms: None,
-        limits: Limits::default(),
-        rlimits: Rlimits::default(),
-        umask: None,
-        nice: None,
-        no_new_privileges: false,
+        no_progress_ms: job.no_progress_timeout.map(millis),
+        limits: limits(&process.limits),
+        rlimits: rlimits(&process.bounds.rlimits),
+        umask: process.bounds.umask,
+        nice: process.bounds.nice,
+        no_new_privileges: process.bounds.no_new_privileges,
     })
+}
+
+fn limits(limits: &job::Limits) -> Limits {
+    let job::Limits { cpu_millis, memory_bytes, pids } = *limits;
+    Limits { cpu_millis, memory_bytes, pids }
+}
+
+fn rlimits(rlimits: &job::Rlimits) -> Rlimits {
+    let job::Rlimits { open_files, core_bytes, file_bytes, stack_bytes, cpu_seconds } = *rlimits;
+    Rlimits { open_files, core_bytes, file_bytes, stack_bytes, cpu_seconds }
 }
 
 /// The attempt that ended, as the history keeps it. `due` is when it was due to start.
@@ -131,7 +143,13 @@ pub fn attempt(
             Some("no daemon came for longer than jobs may live without one".into())
         }
         Outcome::Interrupted => Some("the daemon was stopped".into()),
+        Outcome::Failed if ended.oom => Some("the kernel killed in it: its limits.memory was full".into()),
         _ => None,
+    };
+    // What holds of every attempt must not hide why this one ended.
+    let reason = match (reason, &ended.remark) {
+        (Some(reason), Some(remark)) => Some(format!("{reason}; {remark}")),
+        (reason, remark) => reason.or_else(|| remark.clone()),
     };
     Attempt {
         number,

@@ -205,7 +205,7 @@ impl Pool {
             params: run.params.clone(),
             deadline: job.timeout.map(|timeout| Monotonic::now().after(timeout)),
             stop: stop.clone(),
-            log: Mutex::new(Log { path: log, file: None, left: job.output_bytes_max }),
+            log: Mutex::new(Log { path: log, file: None, left: job.output.bytes_max }),
         };
         let mut state = self.shared.state();
         if state.waiting.len() >= state.idle {

@@ -18,6 +18,7 @@ pub mod node;
 pub mod past;
 pub mod pulse;
 mod quarantine;
+pub mod retention;
 pub mod run_loop;
 mod session;
 pub mod shared;

@@ -46,6 +46,8 @@ pub trait Executor {
     fn start(&mut self, job: &Job, run: &Run) -> Result<(), String>;
     /// Tells an attempt to end.
     fn stop(&mut self, run: RunId, fence: Fence);
+    /// The last attempt of a run, as it stands now, ended by a decision that is durable.
+    fn attempted(&mut self, _job: &Job, _run: &Run) {}
     /// A run ended by a decision that is durable.
     fn finished(&mut self, job: &Job, run: &Run);
     /// The ends of these attempts are recorded, durably: nobody needs to keep them any more.
@@ -458,6 +460,11 @@ impl Node {
         }
         for (run, fence) in &effects.stopped {
             executor.stop(*run, *fence);
+        }
+        for run in &effects.attempted {
+            if let Some(job) = self.engine.definitions().job(run.job, run.revision) {
+                executor.attempted(&job, run);
+            }
         }
         for run in &effects.finished {
             if let Some(job) = self.engine.definitions().job(run.job, run.revision) {

@@ -76,6 +76,8 @@ pub enum Work {
 
 /// What is told of runs.
 pub trait Observer: Send {
+    /// The last attempt of a run ended; the decision is durable.
+    fn attempted(&mut self, _job: &Job, _run: &Run) {}
     /// A run ended; the decision is durable.
     fn finished(&mut self, job: &Job, run: &Run);
     /// What a `notify` of a run that ended badly reads on its standard input.
@@ -528,6 +530,10 @@ impl Executor for Hands {
         let attempts =
             attempts.iter().map(|(run, fence)| AttemptId { run: run.to_string(), fence: fence.0 }).collect();
         self.request(&Request::Ack { attempts });
+    }
+
+    fn attempted(&mut self, job: &Job, run: &Run) {
+        self.observer.attempted(job, run);
     }
 
     fn finished(&mut self, job: &Job, run: &Run) {

@@ -22,6 +22,8 @@ use std::time::Duration;
 const OTHER_PROTOCOL: Code = Code("API034");
 /// A supervisor that holds the lock and does not answer for so long is taken to be stuck, and is killed.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// So many supervisors are started in vain.
+const LAUNCHES_MAX: u32 = 3;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -34,11 +36,16 @@ impl Daemon {
         self.merge_journal()?;
         let Some(program) = self.hands.program.clone() else { return self.be_alone() };
         let (mut limit, mut killed) = (Monotonic::now().after(PATIENCE), false);
+        let mut launched = 0;
         loop {
             match self.engine.data().lock_supervisor() {
+                Ok(_) if launched == LAUNCHES_MAX => {
+                    return Err("the supervisor ends as soon as it is started; its words are above".into());
+                }
                 Ok(lock) => {
                     self.settle_past()?;
                     self.launch(&program, lock)?;
+                    launched += 1;
                 }
                 Err(LockError::Held(_)) => {}
                 Err(LockError::Io(error)) => {

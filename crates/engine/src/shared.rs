@@ -9,6 +9,7 @@ use crate::error::EngineError;
 use crate::inbox::{Inbox, Message};
 use crate::past::Past;
 use crate::pulse::{Beat, Pulse};
+use crate::retention::Keep;
 use punctual_core::id::{Fence, JobId, Revision, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunState};
@@ -51,6 +52,8 @@ struct Inner {
     /// What a decision had to be followed by whose commit was not known to have applied: the node's cycle number
     /// before it, and where its effects will stand.
     unresolved: Mutex<Option<(u64, Told)>>,
+    /// How much history and output is kept.
+    keep: Mutex<Keep>,
 }
 
 /// Where a decision's effects stand, once it has been taken.
@@ -86,6 +89,7 @@ impl Engine {
             pulse: Pulse::default(),
             audited: Mutex::default(),
             unresolved: Mutex::default(),
+            keep: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -179,6 +183,16 @@ impl Engine {
         let (number, told) = self.inner.unresolved.lock().expect("no holder of this lock panics").take()?;
         let effects = told.lock().expect("no holder of this lock panics").take();
         effects.filter(|_| cycles > number)
+    }
+
+    /// How much history and output is kept.
+    pub fn keep(&self) -> Keep {
+        *self.inner.keep.lock().expect("no holder of this lock panics")
+    }
+
+    /// Says how much history and output is kept.
+    pub fn set_keep(&self, keep: Keep) {
+        *self.inner.keep.lock().expect("no holder of this lock panics") = keep;
     }
 
     pub(crate) fn count_quarantine(&self) {
@@ -401,11 +415,12 @@ fn broken(why: &str) -> Job {
         retry: punctual_core::retry::Retry::NONE,
         on_lost: punctual_core::job::OnLost::Fail,
         timeout: None,
+        no_progress_timeout: None,
         grace: Duration::from_secs(10),
         start_deadline: None,
         queue: "normal".into(),
         priority: 0,
-        output_bytes_max: 1024 * 1024,
+        output: punctual_core::job::Output { bytes_max: 1024 * 1024, direct: false, redact: Vec::new() },
         zone: punctual_core::zone::Zone::utc(),
         trigger_zones: Vec::new(),
         on_failure: Action::None,

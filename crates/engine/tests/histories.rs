@@ -98,6 +98,12 @@ enum Op {
         code: i32,
     },
     Crash,
+    /// The daemon dies, its jobs live on, and some of them end before the next one attaches; it may have died between
+    /// the commit of leases and their start.
+    Replace {
+        ends: Vec<(usize, i32)>,
+        unstarted: bool,
+    },
     Pause,
     Resume {
         catch_up: bool,
@@ -128,6 +134,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (1_u64..900).prop_map(Op::Back),
         5 => (0..4_usize, 0..2_i32).prop_map(|(which, code)| Op::End { which, code }),
         1 => Just(Op::Crash),
+        2 => (proptest::collection::vec((0..3_usize, 0..2_i32), 0..3), any::<bool>())
+            .prop_map(|(ends, unstarted)| Op::Replace { ends, unstarted }),
         1 => Just(Op::Pause),
         1 => any::<bool>().prop_map(|catch_up| Op::Resume { catch_up }),
         1 => definition().prop_map(Op::Edit),
@@ -160,6 +168,8 @@ struct Model {
     leases: BTreeSet<(RunId, Fence)>,
     fences: BTreeMap<RunId, Fence>,
     keys: BTreeMap<u8, (RunId, Timestamp)>,
+    /// How attempts ended: run, number, exit code.
+    ends: Vec<(RunId, usize, i32)>,
 }
 
 impl Model {
@@ -175,6 +185,7 @@ impl Model {
             leases: BTreeSet::new(),
             fences: BTreeMap::new(),
             keys: BTreeMap::new(),
+            ends: Vec::new(),
         };
         model.edit(first);
         model
@@ -220,14 +231,24 @@ impl Model {
         match op {
             Op::Pass(secs) => self.world.clock.advance(Duration::from_secs(secs)),
             Op::End { which, code } => {
-                if let Some(run) = self.running.values().nth(which).cloned() {
-                    self.running.remove(&run.id);
+                if let Some(run) = self.end(which, code) {
                     self.world.end_run(&run, code);
                 }
             }
             Op::Crash => {
                 self.world.crash();
                 self.running.clear();
+            }
+            Op::Replace { ends, unstarted } => {
+                if unstarted {
+                    self.world.commit_unseen();
+                }
+                for (which, code) in ends {
+                    if let Some(run) = self.end(which, code) {
+                        self.world.end_unseen(&run, code);
+                    }
+                }
+                self.world.replace();
             }
             Op::Back(secs) => {
                 let Clock::Manual(micros) = &self.world.clock else { unreachable!("the world's clock") };
@@ -269,6 +290,14 @@ impl Model {
             self.cover();
         }
         self.check_standing();
+    }
+
+    /// Picks an attempt under way that is to end with `code`.
+    fn end(&mut self, which: usize, code: i32) -> Option<Run> {
+        let id = *self.running.keys().nth(which)?;
+        let run = self.running.remove(&id)?;
+        self.ends.push((id, run.attempts.len(), code));
+        Some(run)
     }
 
     /// What must be true whenever a cycle has ended.
@@ -354,7 +383,7 @@ impl Model {
             self.paused = false;
         }
         for _ in 0..200 {
-            if let Some(run) = self.running.pop_first().map(|(_, run)| run) {
+            if let Some(run) = self.end(0, 0) {
                 self.world.end_run(&run, 0);
             } else {
                 self.world.cycle();
@@ -369,7 +398,7 @@ impl Model {
             self.take_starts();
             self.cover();
         }
-        while let Some((_, run)) = self.running.pop_first() {
+        while let Some(run) = self.end(0, 0) {
             self.world.end_run(&run, 0);
             self.take_starts();
         }
@@ -391,8 +420,14 @@ fn due_of(run: &Run) -> Timestamp {
     }
 }
 
-/// proves I-1, I-3, I-10, I-11 and I-13 for one history.
+/// proves I-1, I-3, I-10, I-11, I-12 and I-13 for one history.
 fn check(model: &Model) {
+    let supervisor = &model.world.hands.supervisor;
+    assert!(supervisor.running.is_empty() && supervisor.ended.is_empty(), "I-12: each end is acknowledged");
+    for (run, place, code) in &model.ends {
+        let recorded = model.world.run(*run).attempts.get(*place).and_then(|attempt| attempt.exit.code);
+        assert_eq!(recorded, Some(*code), "I-12: attempt {place} of {run} ended so, whoever saw it");
+    }
     let day = |n: i64| Timestamp::from_secs(START.as_secs() + n * 86_400);
     let (jobs, _) = block_on(model.world.store.jobs()).expect("reads");
     let name = jobs.iter().map(|j| j.name.as_str()).find(|n| ["a", "b"].contains(n)).expect("one of them");

@@ -21,13 +21,13 @@ use std::time::Duration;
 use tower::ServiceExt;
 
 /// The directory is in use by a process that does not answer.
-const NO_ANSWER: Code = Code("API001");
+pub const NO_ANSWER: Code = Code("API001");
 /// The daemon's socket, or the store, is another user's.
 pub const NOT_ALLOWED: Code = Code("API013");
 /// There is no such data directory, or it cannot be used.
 pub const NO_DATA: Code = Code("API014");
 /// The connection broke, or the answer is not one.
-const BAD_ANSWER: Code = Code("API015");
+pub const BAD_ANSWER: Code = Code("API015");
 
 /// The name of the daemon's socket in the data directory.
 pub const SOCKET_NAME: &str = "punctual.sock";

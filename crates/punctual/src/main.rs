@@ -1,5 +1,6 @@
 //! The `punctual` command.
 
+mod attempt_log;
 mod client;
 mod commands;
 mod data;
@@ -65,6 +66,7 @@ enum Command {
     Explain(commands::explain::Args),
     Ticks(commands::ticks::Args),
     Why(commands::why::Args),
+    Prune(commands::prune::Args),
     Doctor(commands::doctor::Args),
     Backup(commands::backup::Args),
     Restore(commands::restore::Args),
@@ -120,6 +122,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => commands::explain::run(args),
         Command::Ticks(args) => commands::ticks::run(args),
         Command::Why(args) => commands::why::run(args),
+        Command::Prune(args) => commands::prune::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Backup(args) => commands::backup::run(args),
         Command::Restore(args) => commands::restore::run(args),

@@ -2,7 +2,6 @@
 //!
 //! Errors of the disk are made with `strace`, which lets system calls of the real binary fail.
 
-#[allow(dead_code, reason = "this file takes what it needs")]
 mod support;
 
 use rustix::process::Signal;

@@ -445,6 +445,42 @@ impl From<Status> for StatusDto {
     }
 }
 
+/// What is to be pruned. Absent: as the daemon does by itself; `none`: nothing by this measure.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PruneDto {
+    /// Keep history so long, as `90d`.
+    #[serde(default)]
+    pub keep_history: Option<String>,
+    /// Keep output so long, as `30d`.
+    #[serde(default)]
+    pub keep_output: Option<String>,
+    /// Keep so many bytes of output, as `10Gi`.
+    #[serde(default)]
+    pub keep_output_bytes: Option<String>,
+    /// Whether it is only told what would be removed.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What was pruned, or would be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PrunedDto {
+    /// Whether nothing was removed.
+    pub dry_run: bool,
+    /// Runs and skips of the history; `null` in a dry run, which does not count them.
+    pub history_rows: Option<u64>,
+    /// Files of output.
+    pub output_files: u64,
+    /// What they took on disk.
+    pub output_bytes: u64,
+    /// What the output that is kept takes.
+    pub output_bytes_kept: u64,
+    /// Whether there is more to remove: a request removes 100,000 files at most.
+    pub more: bool,
+}
+
 /// An error, as every refused request answers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

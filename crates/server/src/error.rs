@@ -52,7 +52,7 @@ impl From<EngineError> for ApiError {
             EngineError::NoJob { .. } | EngineError::NoRun(_) => StatusCode::NOT_FOUND,
             EngineError::Definition(_) => StatusCode::UNPROCESSABLE_ENTITY,
             EngineError::Owned { .. } | EngineError::State { .. } => StatusCode::CONFLICT,
-            EngineError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            EngineError::Output(_) | EngineError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self { status, code: error.code(), message: error.to_string(), hint: error.hint() }
     }

@@ -32,5 +32,8 @@ pub const LOG_ATTEMPT_HEADER: &str = "punctual-log-attempt";
 pub const LOG_OFFSET_HEADER: &str = "punctual-log-offset";
 /// The header of a log answer: `true` once the attempt has ended and this answer reaches the end of its log.
 pub const LOG_ENDED_HEADER: &str = "punctual-log-ended";
+/// The header of a log answer that has no file: `empty` if the attempt has printed nothing, `pruned` if it may also be
+/// that its output has been removed.
+pub const LOG_ABSENT_HEADER: &str = "punctual-log-absent";
 /// The largest request body that is read, bytes.
 pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -34,6 +34,7 @@ pub fn router(engine: Engine) -> Router {
         .route("/v1/runs/{id}/cancel", post(routes::runs::cancel))
         .route("/v1/runs/{id}/retry", post(routes::runs::retry))
         .route("/v1/runs/{id}/log", get(routes::log::read))
+        .route("/v1/prune", post(routes::prune::prune))
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

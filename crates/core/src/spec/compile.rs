@@ -6,7 +6,7 @@ use super::definition::{
 use super::{Zone, ZoneError};
 use crate::cron::Cron;
 use crate::error::Diagnostic;
-use crate::job::{Action, Command, Job, Process};
+use crate::job::{Action, Bounds, Command, Job, Limits, Output, Process};
 use crate::retry::{Failure, Failures, Retry};
 use crate::schedule::{CronSchedule, Every, Schedule};
 use crate::trigger::{CatchUp, TimeRule, Trigger, Upstream, When};
@@ -55,7 +55,9 @@ impl JobSpec {
             triggers,
             action: match &self.action {
                 ActionSpec::None => Action::None,
-                ActionSpec::Run(process) => Action::Run(process.compile()),
+                ActionSpec::Run(process) => {
+                    Action::Run(Process { limits: self.limits.compile(), ..process.compile() })
+                }
                 ActionSpec::Handler(name) => Action::Handler(name.clone()),
                 ActionSpec::Other { executor, .. } => Action::Unsupported(executor.clone()),
             },
@@ -68,11 +70,16 @@ impl JobSpec {
             },
             on_lost: self.on_lost,
             timeout: self.timeout,
+            no_progress_timeout: self.no_progress_timeout,
             grace: self.grace,
             start_deadline: self.start_deadline,
             queue: self.queue.clone(),
             priority: self.priority,
-            output_bytes_max: self.output_bytes_max,
+            output: Output {
+                bytes_max: self.output_bytes_max,
+                direct: self.output_direct,
+                redact: self.redact.iter().cloned().collect(),
+            },
             on_failure: self
                 .on_failure
                 .as_ref()
@@ -149,6 +156,8 @@ impl ProcessSpec {
             env: self.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             working_directory: self.working_directory.clone(),
             stdin: self.stdin.clone(),
+            bounds: self.bounds.compile(),
+            limits: Limits::default(),
         }
     }
 }
@@ -162,13 +171,22 @@ impl CommandSpec {
     }
 }
 
-/// A hook runs as the job does: same user, environment and directory. Its standard input is the run's report.
+/// A hook runs as the job does: same user, environment, directory and bounds; what limits the job's tree does not
+/// limit what tells of its end. Its standard input is the run's report.
 fn hook(command: &CommandSpec, process: Option<&ProcessSpec>) -> Process {
-    let (run_as, env, working_directory) = match process.map(ProcessSpec::compile) {
-        Some(Process { run_as, env, working_directory, .. }) => (run_as, env, working_directory),
-        None => (None, Vec::new(), None),
-    };
-    Process { command: command.compile(), run_as, env, working_directory, stdin: None }
+    let command = command.compile();
+    match process.map(ProcessSpec::compile) {
+        Some(process) => Process { command, stdin: None, ..process },
+        None => Process {
+            command,
+            run_as: None,
+            env: Vec::new(),
+            working_directory: None,
+            stdin: None,
+            bounds: Bounds::default(),
+            limits: Limits::default(),
+        },
+    }
 }
 
 /// Where the `H` of a job's cron rules fall: a hash of its name.

@@ -3,6 +3,7 @@
 //!
 //! A field added later needs `#[serde(default)]`: revisions written before it must still be read.
 
+use super::bounds::BoundsSpec;
 use super::choice;
 use super::length::{format_duration, parse_duration};
 use crate::calendar::CalendarMode;
@@ -44,6 +45,9 @@ pub struct JobSpec {
     /// How long an attempt may take; `None`: for ever.
     #[serde(default, with = "duration_option", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
+    /// How long an attempt may print nothing; `None`: for ever.
+    #[serde(default, with = "duration_option", skip_serializing_if = "Option::is_none")]
+    pub no_progress_timeout: Option<Duration>,
     /// From TERM to KILL.
     #[serde(with = "duration")]
     pub grace: Duration,
@@ -67,11 +71,17 @@ pub struct JobSpec {
     /// What must be free to start. Enforced by a later release.
     #[serde(default, skip_serializing_if = "ResourcesSpec::is_empty")]
     pub resources: ResourcesSpec,
-    /// What throttles or kills. Enforced by a later release.
+    /// What throttles or kills.
     #[serde(default, skip_serializing_if = "LimitsSpec::is_empty")]
     pub limits: LimitsSpec,
     /// Bytes of output kept of an attempt.
     pub output_bytes_max: u64,
+    /// Whether the job writes its output file itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub output_direct: bool,
+    /// Variables whose values are replaced in the output that is kept.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub redact: BTreeSet<String>,
     /// What is done once a run ended badly, with the job's user, environment and directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<CommandSpec>,
@@ -122,6 +132,9 @@ pub struct ProcessSpec {
     /// What it reads; `None`: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<String>,
+    /// What is set for it before it begins.
+    #[serde(default, skip_serializing_if = "BoundsSpec::is_empty")]
+    pub bounds: BoundsSpec,
 }
 
 /// The two ways to say what is executed.
@@ -340,6 +353,7 @@ impl JobSpec {
             triggers: Vec::new(),
             action: ActionSpec::None,
             timeout: None,
+            no_progress_timeout: None,
             grace: Duration::from_secs(10),
             retry_policy: RetrySpec::NONE,
             on_lost: OnLost::Retry,
@@ -351,6 +365,8 @@ impl JobSpec {
             resources: ResourcesSpec::default(),
             limits: LimitsSpec::default(),
             output_bytes_max: 8 << 20,
+            output_direct: false,
+            redact: BTreeSet::new(),
             on_failure: None,
         }
     }

@@ -363,7 +363,7 @@ enum Walk {
 
 /// One warning a key, however many jobs use it.
 fn warn_of_unenforced(reader: &mut Reader<'_>, jobs: &[Read]) {
-    for key in ["resources", "limits"] {
+    for key in ["resources"] {
         let places = || jobs.iter().flat_map(|job| &job.unenforced).filter(|(known, _)| *known == key);
         let Some((_, first)) = places().next() else { continue };
         let jobs = match places().count() {

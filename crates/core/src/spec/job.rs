@@ -1,19 +1,17 @@
 //! From the mapping of a job to its [`JobSpec`].
 
+use super::bounds;
 use super::definition::{
-    ActionSpec, CatchUpSpec, CommandSpec, FailureSpec, JobSpec, LimitsSpec, ProcessSpec, ResourcesSpec,
-    RetrySpec,
+    ActionSpec, CatchUpSpec, CommandSpec, FailureSpec, JobSpec, ProcessSpec, ResourcesSpec, RetrySpec,
 };
 use super::document::Shared;
 use super::origin::{Origins, ValueOrigin};
 use super::reader::{EXCLUSIVE, Fields, Reader, UNDECLARED, clip};
-use super::table::{
-    CATCH_UP, EXECUTORS, HOOK, JOB, LIMITS, NOTIFY, OUTPUT, RESOURCES, RETRY, failure_words, queues,
-};
+use super::table::{CATCH_UP, EXECUTORS, HOOK, JOB, NOTIFY, RESOURCES, RETRY, failure_words, queues};
 use super::text::Place;
 use super::trigger::{self, Zoning};
 use super::yaml::{Entry, Node};
-use super::{expand, template};
+use super::{expand, output, template};
 use crate::error::{Code, Diagnostic};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,9 +85,10 @@ pub(crate) fn read(
     spec.action = read_action(reader, &layers, place, &mut spec.paused);
     read_rules(reader, &layers, &mut spec);
     read_amounts(reader, &layers, shared, &mut spec);
+    output::check(reader, layers.job.get("output"), &spec);
     spec.on_failure = read_hook(reader, &layers);
     let origins = origins(reader, &layers, place);
-    let unenforced = ["resources", "limits"];
+    let unenforced = ["resources"];
     let unenforced = unenforced.into_iter().filter_map(|key| Some((key, layers.get(key)?.place))).collect();
     name.map(|_| Read { spec, place, origins, upstreams, unenforced })
 }
@@ -112,6 +111,7 @@ pub(crate) fn check_defaults(reader: &mut Reader<'_>, defaults: &Fields<'_>, sha
 /// Timeouts, retries and what decides about occurrences and attempts.
 fn read_rules(reader: &mut Reader<'_>, layers: &Layers<'_>, spec: &mut JobSpec) {
     spec.timeout = read_timeout(reader, layers.get("timeout"));
+    spec.no_progress_timeout = read_timeout(reader, layers.get("noProgressTimeout"));
     if let Some(grace) = reader.duration(layers.get("grace")) {
         spec.grace = grace;
     }
@@ -260,22 +260,11 @@ fn read_amounts(reader: &mut Reader<'_>, layers: &Layers<'_>, shared: &Shared, s
         }
     }
     if let Some(entry) = layers.get("limits")
-        && let Some(fields) = reader.fields(&entry.node, &LIMITS)
+        && let Some(limits) = bounds::read_limits(reader, entry)
     {
-        spec.limits = LimitsSpec {
-            cpu_millis: reader.cpu(fields.get("cpu")),
-            memory_bytes: reader.bytes(fields.get("memory")),
-            pids: reader
-                .integer(fields.get("pids"), 1, 4_194_304)
-                .map(|pids| u32::try_from(pids).expect("at most 4,194,304")),
-        };
+        spec.limits = limits;
     }
-    if let Some(entry) = layers.get("output")
-        && let Some(fields) = reader.fields(&entry.node, &OUTPUT)
-        && let Some(bytes) = reader.bytes(fields.get("maxBytes"))
-    {
-        spec.output_bytes_max = bytes;
-    }
+    output::read(reader, layers.get("output"), spec);
 }
 
 fn read_permits(reader: &mut Reader<'_>, entry: &Entry, shared: &Shared, resources: &mut ResourcesSpec) {
@@ -365,9 +354,11 @@ fn read_process(reader: &mut Reader<'_>, layers: &Layers<'_>) -> ProcessSpec {
         }
         env.insert(name, value);
     }
+    let run_as = read_user(reader, layers.get("runAs"));
     ProcessSpec {
         command: CommandSpec::Argv(Vec::new()),
-        run_as: read_user(reader, layers.get("runAs")),
+        bounds: bounds::read(reader, |key| layers.get(key), run_as.is_some()),
+        run_as,
         env,
         working_directory: reader.text(layers.get("workingDirectory")).filter(|path| !path.is_empty()),
         stdin: reader.raw_text(layers.job.get("stdin")),

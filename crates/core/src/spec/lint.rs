@@ -349,6 +349,7 @@ mod tests {
             env: Default::default(),
             working_directory: None,
             stdin: None,
+            bounds: Default::default(),
         };
         JobSpec {
             triggers: vec![TriggerSpec::new(rule)],

@@ -12,6 +12,7 @@
 //! `${NAME}` is replaced in every value but these, where `$` belongs to others: a script (`run` as a text), `stdin`,
 //! and what an executor of a later release reads.
 
+mod bounds;
 mod calendar;
 pub(crate) mod choice;
 mod compile;
@@ -24,6 +25,7 @@ pub mod keys;
 mod length;
 mod lint;
 mod origin;
+pub mod output;
 mod reader;
 mod schema;
 pub mod suggest;
@@ -36,6 +38,7 @@ pub mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use bounds::{BoundsSpec, RlimitsSpec};
 pub use choice::Choice;
 pub use compile::seed;
 pub use definition::{

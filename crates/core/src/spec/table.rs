@@ -81,8 +81,9 @@ const JOB_KEYS: &[Key] = &[
     Key::new("runAs", &Kind::Text, "the user, or `user:group`, it runs as; by default whom the daemon runs as").shared(),
     Key::new("workingDirectory", &Kind::Text, "where it starts; by default the user's home").shared(),
     Key::new("stdin", &Kind::Text, "what it reads from its standard input; by default nothing"),
-    Key::new("output", &Kind::Object(|| &OUTPUT), "how its output is kept").shared(),
+    Key::new("output", &Kind::Any(&[&Kind::Word(words::<super::output::Mode>), &Kind::Object(|| &OUTPUT)]), "how its output is kept; `direct` is short for `{mode: direct}`").shared(),
     Key::new("timeout", &Kind::Seconds, "how long an attempt may take, then its whole process tree gets TERM; a whole number is seconds").shared(),
+    Key::new("noProgressTimeout", &Kind::Seconds, "how long an attempt may print nothing, then it is ended as at its `timeout`; a whole number is seconds").shared(),
     Key::new("grace", &Kind::Duration, "from TERM to KILL").or("10s").shared(),
     Key::new("retryPolicy", &Kind::Object(|| &RETRY), "what follows a failed attempt; absent: nothing").shared(),
     Key::new("retries", &Kind::Integer(0, 10), "short for `retryPolicy: {maxRetries: …}`").shared(),
@@ -93,7 +94,11 @@ const JOB_KEYS: &[Key] = &[
     Key::new("queue", &Kind::Word(queues), "the lane it waits in").or("normal").shared(),
     Key::new("priority", &Kind::Integer(-1000, 1000), "smaller first").or("5").shared(),
     Key::new("resources", &Kind::Object(|| &RESOURCES), "what must be free for it to start; never kills. Enforced by a later release").shared(),
-    Key::new("limits", &Kind::Object(|| &LIMITS), "what throttles or kills it. Enforced by a later release").shared(),
+    Key::new("limits", &Kind::Object(|| &LIMITS), "what throttles or kills its process tree, by a control group").shared(),
+    Key::new("rlimits", &Kind::Object(|| &RLIMITS), "what each of its processes may have").shared(),
+    Key::new("umask", &Kind::Text, "the permissions taken from files it makes, octal as `\"027\"`; by default the daemon's").shared(),
+    Key::new("nice", &Kind::Integer(-20, 19), "how much less urgent it is than the daemon, as of nice(1); below 0 only as root").or("0").shared(),
+    Key::new("noNewPrivileges", &Kind::Bool, "whether `sudo`, `su` and other set-user-id programs give it no rights. By default true with `runAs`, else false").shared(),
     Key::new("notify", &Kind::Object(|| &NOTIFY), "whom to tell").shared(),
 ];
 
@@ -261,7 +266,20 @@ pub static OUTPUT: Shape = Shape {
     about: "How the output of an attempt is kept",
     only_shared: false,
     others: None,
-    keys: &[Key::new("maxBytes", &Kind::Bytes, "what is kept of it").or("8Mi")],
+    keys: &[
+        Key::new("maxBytes", &Kind::Bytes, "what is kept of it: the beginning and, from its end, up to 256Ki").or("8Mi"),
+        Key::new(
+            "mode",
+            &Kind::Word(words::<super::output::Mode>),
+            "`capped`: through a pipe into a file that is kept to `maxBytes`; `direct`: the job gets the file itself, without cap and redaction",
+        )
+        .or("capped"),
+        Key::new(
+            "redact",
+            &Kind::List(&Kind::Text),
+            "variables of `env` (or PUNCTUAL_PARAM_X) whose values are replaced by `[redacted]` in what is kept",
+        ),
+    ],
 };
 
 /// What a job needs to start.
@@ -283,9 +301,32 @@ pub static LIMITS: Shape = Shape {
     only_shared: false,
     others: None,
     keys: &[
-        Key::new("cpu", &Kind::Cpu, "processors it gets at most"),
-        Key::new("memory", &Kind::Bytes, "bytes it gets at most"),
-        Key::new("pids", &Kind::Integer(1, 4_194_304), "processes and threads it has at most"),
+        Key::new("cpu", &Kind::Cpu, "processors it gets at most, as `500m` or `2`; more makes it wait"),
+        Key::new(
+            "memory",
+            &Kind::Bytes,
+            "memory and swap it has at most, file caches included; more makes the kernel kill in it",
+        ),
+        Key::new(
+            "pids",
+            &Kind::Integer(1, 4_194_304),
+            "processes and threads it has at most; more cannot be started",
+        ),
+    ],
+};
+
+/// What each process of a job may have.
+pub static RLIMITS: Shape = Shape {
+    name: "Rlimits",
+    about: "What each process of a job may have, as of setrlimit(2), soft and hard; by default what the daemon was started with",
+    only_shared: false,
+    others: None,
+    keys: &[
+        Key::new("openFiles", &Kind::Integer(4, 1 << 30), "descriptors at once"),
+        Key::new("core", &Kind::Bytes, "size of a core file; 0 for none"),
+        Key::new("fileSize", &Kind::Bytes, "size of a file that it writes, at least `4Ki`"),
+        Key::new("stack", &Kind::Bytes, "size of its stack, at least `128Ki`"),
+        Key::new("cpuTime", &Kind::Duration, "processor time, in whole seconds; a second later it is killed"),
     ],
 };
 
@@ -360,7 +401,7 @@ fn unbounded() -> Vec<&'static str> {
 }
 
 /// Every shape of the format, from the outside in.
-pub fn shapes() -> [&'static Shape; 17] {
+pub fn shapes() -> [&'static Shape; 18] {
     [
         &DOCUMENT,
         &JOB,
@@ -375,6 +416,7 @@ pub fn shapes() -> [&'static Shape; 17] {
         &OUTPUT,
         &RESOURCES,
         &LIMITS,
+        &RLIMITS,
         &NOTIFY,
         &HOOK,
         &SEMAPHORE,

@@ -41,7 +41,7 @@ fn jobs(text: &str) -> Vec<JobSpec> {
     }
 }
 
-fn job(text: &str) -> JobSpec {
+pub(super) fn job(text: &str) -> JobSpec {
     jobs(text).remove(0)
 }
 
@@ -61,7 +61,7 @@ fn errors(text: &str) -> Vec<Diagnostic> {
 }
 
 /// The one error of a text, as code, line and column, and rendered.
-fn error(text: &str) -> (&'static str, u32, u32, String) {
+pub(super) fn error(text: &str) -> (&'static str, u32, u32, String) {
     let found = errors(text);
     assert_eq!(found.len(), 1, "{}", render(&found));
     let at = found[0].origin.clone().expect("a place");
@@ -124,7 +124,7 @@ fn the_document_of_the_design_loads_with_its_defaults() {
                 "rule": {"cron": {"expression": "*/5 * * * *", "timeZone": "Asia/Shanghai", "dst": "debian", "dialect": "standard"}},
                 "jitter": "10s",
             }],
-            "action": {"run": {"command": {"argv": ["./sync.sh", "--all", "{{ nominalDate }}"]}, "runAs": "app"}},
+            "action": {"run": {"command": {"argv": ["./sync.sh", "--all", "{{ nominalDate }}"]}, "runAs": "app", "bounds": {"noNewPrivileges": true}}},
             "timeout": "10m", "grace": "10s",
             "retryPolicy": {"maxRetries": 3, "backoff": "30s", "maxBackoff": "5m"},
             "onLost": "retry", "overlap": "skip",

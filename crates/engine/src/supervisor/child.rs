@@ -1,31 +1,20 @@
 //! One attempt under supervision: started, watched, told to end, reaped.
 
+use super::badge;
+use super::cgroup::{Bounded, Group};
 use super::command::{self, LaunchFiles};
-use super::output::Output;
+use super::drain::Drains;
+use super::outlet::{self, Outlet};
+use super::progress::Progress;
 use super::protocol::{Ended, SpawnError, Start, Told};
 use super::tree;
 use crate::clock::{Clock, Monotonic};
-use punctual_core::error::Code;
-use rustix::fs::OFlags;
-use rustix::io::Errno;
-use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 use wait4::Wait4;
-
-/// After its process ended and its group was killed, so long a pipe may stay open in hands that got away.
-const DRAIN: Duration = Duration::from_millis(200);
-/// Its output cannot be kept.
-const NO_OUTPUT: Code = Code("EXE012");
-/// Of one pipe so much is read before the others have their turn.
-const READ_BYTES: usize = 64 * 1024;
 
 /// A started attempt.
 pub struct Child {
@@ -35,9 +24,13 @@ pub struct Child {
     process: Option<std::process::Child>,
     pid: i32,
     pidfd: OwnedFd,
-    pipe: Option<File>,
     launch: Option<LaunchFiles>,
-    output: Option<Output>,
+    /// What holds its tree together, and bounds it.
+    group: Option<Group>,
+    /// What was asked for and could not be had.
+    remark: Option<String>,
+    progress: Option<Progress>,
+    output: Outlet,
     started_us: i64,
     told: Option<Told>,
     /// When it is told to end; later, when it is killed.
@@ -51,40 +44,52 @@ impl Child {
     ///
     /// # Errors
     /// Says what could not be done and with what.
-    pub fn spawn(start: Start, launcher: &Path, clock: &Clock) -> Result<Self, SpawnError> {
-        let log = open_log(Path::new(&start.log))?;
-        let no_pipe = |e: std::io::Error| command::unavailable("no pipe for its output", &e);
-        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| no_pipe(e.into()))?;
-        rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK).map_err(|e| no_pipe(e.into()))?;
-        let (mut command, launch) = command::command(&start, launcher, Vec::new())?;
-        let stderr = write.try_clone().map_err(no_pipe)?;
+    pub fn spawn(
+        start: Start,
+        launcher: &Path,
+        clock: &Clock,
+        bounded: Bounded,
+        drains: &mut Drains,
+    ) -> Result<Self, SpawnError> {
+        let Bounded { group, remark } = bounded;
+        let (mut command, launch) =
+            command::command(&start, launcher, group.as_ref().map_or_else(Vec::new, Group::entries))?;
+        let ends = outlet::ends(&start)?;
         command.stdin(command::stdin(start.stdin.as_deref())?);
-        command.stdout(Stdio::from(write)).stderr(Stdio::from(stderr)).process_group(0);
-        let mut process =
-            command.spawn().map_err(|e| command::refused(Path::new(command.get_program()), &e))?;
+        command.stdout(ends.stdout).stderr(ends.stderr).process_group(0);
+        let mark =
+            start.env.iter().find(|(k, _)| k == tree::MARK).map(|(_, v)| v.clone()).unwrap_or_default();
+        let mut process = badge::with(&mark, || command.spawn())
+            .map_err(|e| command::refused(Path::new(command.get_program()), &e))?;
         // The command holds the write ends; while it lives, the pipe has no end.
         drop(command);
         let pid = i32::try_from(process.id()).expect("pids are positive and fit");
         let raw = Pid::from_raw(pid).expect("a child's pid is not 0");
-        let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
-            Ok(pidfd) => pidfd,
+        let watched = pidfd_open(raw, PidfdFlags::empty()).map_err(std::io::Error::from);
+        let watched = watched.and_then(|pidfd| Ok((pidfd, Outlet::open(&start, ends.near, drains)?)));
+        let (pidfd, output) = match watched {
+            Ok(watched) => watched,
             Err(error) => {
                 // What cannot be watched must not run: it would be tried again beside itself.
                 tree::signal_group(pid, Signal::KILL);
                 let _ = process.wait();
-                return Err(command::unavailable("its process could not be watched", &error.into()));
+                return Err(command::unavailable("its process could not be watched", &error));
             }
         };
         let deadline = start.timeout_ms.map(|ms| Monotonic::now().after(Duration::from_millis(ms)));
         Ok(Self {
-            output: Some(Output::new(log, start.log_bytes_max)),
-            mark: start.env.iter().find(|(k, _)| k == tree::MARK).map(|(_, v)| v.clone()).unwrap_or_default(),
+            output,
+            mark,
+            progress: start
+                .no_progress_ms
+                .map(|ms| Progress::new(Duration::from_millis(ms), Monotonic::now())),
             start,
             process: Some(process),
             pid,
             pidfd,
-            pipe: Some(File::from(read)),
             launch,
+            group,
+            remark,
             started_us: clock.now().as_micros(),
             told: None,
             deadline,
@@ -118,14 +123,10 @@ impl Child {
         self.ended.is_none().then(|| self.pidfd.as_fd())
     }
 
-    /// Its output, while it is open.
-    pub fn pipe_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.pipe.as_ref().map(AsFd::as_fd)
-    }
-
     /// When [`Child::on_deadline`] is due.
     pub fn deadline(&self) -> Option<Monotonic> {
-        self.deadline
+        let look = self.progress.as_ref().filter(|_| self.told.is_none() && self.ended.is_none());
+        self.deadline.into_iter().chain(look.map(Progress::due)).min()
     }
 
     /// Tells the tree to end, and sets the instant of its kill.
@@ -134,15 +135,19 @@ impl Child {
             return;
         }
         self.told = Some(told);
-        tree::signal_group(self.pid(), Signal::TERM);
         // A stopped process acts on TERM only once it goes on.
-        tree::signal_group(self.pid(), Signal::CONT);
+        for signal in [Signal::TERM, Signal::CONT] {
+            tree::signal_tree(self.pid(), signal);
+        }
         self.deadline = Some(Monotonic::now().after(Duration::from_millis(self.start.grace_ms)));
         self.killing = true;
     }
 
     /// Kills the group at once; what has left it is swept up once the leader is gone.
     pub fn kill(&mut self) {
+        if let Some(group) = &self.group {
+            group.kill();
+        }
         // The number of a leader that was reaped may be another's by now.
         if let Some(leader) = self.leader() {
             tree::signal_group(leader, Signal::KILL);
@@ -150,34 +155,26 @@ impl Child {
     }
 
     /// Its timeout, its grace or its drain has passed.
-    pub fn on_deadline(&mut self) {
+    pub fn on_deadline(&mut self, now: Monotonic) {
         if self.ended.is_some() {
-            self.pipe = None;
+            self.deadline = self.output.give_up();
         } else if self.killing {
             self.deadline = None;
             self.kill();
-        } else {
+        } else if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.tell(Told::Timeout);
-        }
-    }
-
-    /// Takes what output there is.
-    pub fn on_output(&mut self) {
-        let (Some(pipe), Some(output)) = (self.pipe.as_mut(), self.output.as_mut()) else { return };
-        let mut piece = [0_u8; READ_BYTES];
-        match pipe.read(&mut piece) {
-            Ok(0) => self.pipe = None,
-            Ok(length) => output.take(&piece[..length]),
-            Err(e)
-                if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) => {}
-            Err(_) => self.pipe = None,
+        } else {
+            let bytes = self.output.bytes();
+            if self.progress.as_mut().is_some_and(|progress| progress.is_stalled(bytes, now)) {
+                self.tell(Told::NoProgress);
+            }
         }
     }
 
     /// Its process has ended: reaps it and kills what is left of its group.
     pub fn on_exit(&mut self, clock: &Clock) {
         // The group is killed before the leader is reaped: until then its number cannot be another's.
-        tree::signal_group(self.pid(), Signal::KILL);
+        self.kill();
         let Some(process) = self.process.take() else { return };
         let usage = process.wait4();
         let spawn_error = self.launch.take().and_then(LaunchFiles::error);
@@ -191,50 +188,38 @@ impl Child {
             memory_bytes_max: usage.as_ref().map(|u| u.rusage.maxrss),
             told: self.told,
             spawn_error,
+            remark: self.remark.take(),
             ..Ended::at(self.start.attempt.clone(), clock.now().as_micros())
         });
-        self.deadline = Some(Monotonic::now().after(DRAIN));
+        self.deadline = Some(self.output.ended());
+    }
+
+    /// Whether its process is reaped and others of its control group are not gone yet.
+    pub fn is_dying(&self) -> bool {
+        self.ended.is_some() && self.group.is_some()
+    }
+
+    /// Kills what is left in the control group of an ended process; once that is empty, reads what it tells.
+    pub fn sweep(&mut self) {
+        let (Some(ended), Some(group)) = (&mut self.ended, &self.group) else { return };
+        group.kill();
+        if !group.processes().is_empty() {
+            return;
+        }
+        ended.oom = group.oom();
+        ended.memory_bytes_max = group.memory_bytes_max().or(ended.memory_bytes_max);
+        self.group = None;
     }
 
     /// How it ended, once its process is reaped and its output written.
     pub fn finished(&mut self) -> Option<Ended> {
-        if self.ended.is_none() || self.pipe.is_some() {
+        if self.is_dying() {
             return None;
         }
-        if let Some(output) = self.output.take()
-            && let Err(error) = output.close()
-        {
-            _ = writeln!(
-                std::io::stderr(),
-                "punctual: output of run {} could not be kept: {error}",
-                self.start.attempt.run
-            );
-        }
-        self.ended.clone()
+        self.ended.as_ref().filter(|_| self.output.is_closed()).cloned()
     }
 }
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn open_log(path: &Path) -> Result<File, SpawnError> {
-    let failed = |e: std::io::Error| {
-        let message = format!("the output file {} cannot be made: {e}", path.display());
-        match e.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::MFILE | Errno::NFILE) => command::no_descriptor(&message),
-            _ => SpawnError::new(NO_OUTPUT, message)
-                .hint("see that the data directory can be written and has room"),
-        }
-    };
-    if let Some(dir) = path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-    }
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)
-        .map_err(failed)
 }

@@ -10,6 +10,7 @@
 //! Only the groups of attempts that have not ended are killed: the number of one that has may by now be the number
 //! of somebody else's. An end that was acknowledged may still be read; the run's fence tells that it is known.
 
+use super::cgroup;
 use super::protocol::{AttemptId, Ended};
 use super::tree;
 use crate::clock;
@@ -204,7 +205,7 @@ pub fn kill_survivors(path: &Path, starts: &[Start], runs: &[String]) -> Result<
             }
         }
         if alive == 0 {
-            return Ok(());
+            return path.parent().map_or(Ok(()), cgroup::end_dead_sessions);
         }
         std::thread::sleep(Duration::from_millis(if round < 10 { 5 } else { 100 }));
     }

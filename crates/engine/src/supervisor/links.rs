@@ -139,3 +139,122 @@ impl Links {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::protocol::{self, AttemptId};
+    use super::*;
+    use crate::clock;
+    use std::io::{BufReader, Write};
+    use std::os::unix::net::UnixStream;
+    use std::path::PathBuf;
+
+    struct Scratch(PathBuf);
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    fn links() -> (Scratch, Links) {
+        let path = std::env::temp_dir().join(format!("punctual-links-{:x}", clock::random()));
+        let listener = UnixListener::bind(&path).expect("a scratch socket");
+        (Scratch(path), Links::new(listener, "node".into()).expect("links"))
+    }
+
+    /// Connects, and reads the epoch of the greeting.
+    fn connect(scratch: &Scratch, links: &mut Links) -> (UnixStream, u64) {
+        let socket = UnixStream::connect(&scratch.0).expect("it listens");
+        assert_eq!(links.hear(), []);
+        let Report::Hello { protocol: PROTOCOL, epoch, .. } = next(&socket).expect("a greeting") else {
+            panic!("no greeting")
+        };
+        (socket, epoch)
+    }
+
+    /// The next report; a reader of its own takes no more than is there, for each is read before the next is sent.
+    fn next(socket: &UnixStream) -> Option<Report> {
+        protocol::receive(&mut BufReader::new(socket)).expect("a report")
+    }
+
+    fn ask(socket: &UnixStream, request: &Request) {
+        protocol::send(socket, request).expect("sent");
+    }
+
+    fn attach(socket: &UnixStream, epoch_seen: u64) {
+        ask(socket, &Request::Attach { protocol: PROTOCOL, epoch_seen, orphan_timeout_ms: 7 });
+    }
+
+    fn stop(fence: i64) -> Request {
+        Request::Stop { attempt: AttemptId { run: "r".into(), fence } }
+    }
+
+    const ATTACHED: Heard = Heard::Attached { orphan_timeout: Duration::from_millis(7) };
+
+    #[test]
+    fn a_later_daemon_takes_over_after_all_that_the_earlier_one_has_sent_whole() {
+        let (scratch, mut links) = links();
+        let (first, epoch) = connect(&scratch, &mut links);
+        attach(&first, epoch);
+        assert_eq!(links.hear(), [ATTACHED]);
+        links.welcome(Vec::new(), Vec::new());
+        assert_eq!(next(&first), Some(Report::Attached { epoch: 1, running: vec![], ended: vec![] }));
+        let (second, epoch) = connect(&scratch, &mut links);
+        assert_eq!(epoch, 1);
+        ask(&first, &stop(1));
+        (&first).write_all(b"{\"Stop\":{\"attempt\":").expect("sent");
+        attach(&second, epoch);
+        assert_eq!(links.hear(), [Heard::Request(stop(1)), ATTACHED]);
+        assert_eq!(next(&first), Some(Report::Replaced { epoch: 2 }));
+        assert_eq!(next(&first), None, "it is closed on");
+        let late = (&first).write_all(b"{\"run\":\"r\",\"fence\":2}}}\n");
+        assert!(late.is_err(), "nobody hears the rest");
+        assert_eq!(links.hear(), []);
+        assert!(links.has_daemon());
+    }
+
+    #[test]
+    fn of_two_that_saw_the_same_epoch_one_is_refused() {
+        let (scratch, mut links) = links();
+        let (first, epoch) = connect(&scratch, &mut links);
+        let (second, _) = connect(&scratch, &mut links);
+        attach(&first, epoch);
+        attach(&second, epoch);
+        ask(&second, &Request::Shutdown);
+        assert_eq!(links.hear(), [ATTACHED], "and what the refused one asks goes unheard");
+        assert_eq!(next(&second), Some(Report::Refused { epoch: 1 }));
+        assert_eq!(next(&second), None);
+    }
+
+    #[test]
+    fn who_is_not_attached_may_end_jobs_and_nothing_else() {
+        let (scratch, mut links) = links();
+        let (somebody, _) = connect(&scratch, &mut links);
+        ask(&somebody, &Request::Ack { attempts: Vec::new() });
+        ask(&somebody, &Request::Shutdown);
+        ask(&somebody, &Request::Leave);
+        ask(&somebody, &stop(1));
+        ask(&somebody, &Request::Kill);
+        drop(somebody);
+        assert_eq!(links.hear(), [Heard::Request(stop(1)), Heard::Request(Request::Kill)]);
+        assert!(links.waiting.is_empty());
+    }
+
+    #[test]
+    fn a_daemon_that_leaves_is_not_one_that_is_gone() {
+        let (scratch, mut links) = links();
+        for leaves in [true, false] {
+            let (daemon, epoch) = connect(&scratch, &mut links);
+            attach(&daemon, epoch);
+            assert_eq!(links.hear(), [ATTACHED]);
+            if leaves {
+                ask(&daemon, &Request::Leave);
+            }
+            drop(daemon);
+            let last = if leaves { Heard::Request(Request::Leave) } else { Heard::Gone };
+            assert_eq!(links.hear(), [last]);
+            assert!(!links.has_daemon());
+        }
+    }
+}

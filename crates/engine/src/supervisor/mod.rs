@@ -5,14 +5,20 @@
 //! of one that is not to be killed. Daemon and supervisor speak over the socket `supervisor.sock` ([`protocol`]), which
 //! every later daemon of the directory finds again.
 
+mod badge;
+pub mod cgroup;
 mod child;
 mod command;
+mod drain;
 pub mod journal;
 pub mod launch;
 pub mod links;
+mod outlet;
 mod output;
 pub mod process;
+mod progress;
 pub mod protocol;
+mod redact;
 pub mod tree;
 
 use crate::clock::Monotonic;
@@ -198,4 +204,72 @@ impl Supervisor {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use std::os::unix::net::UnixStream;
+
+    /// Attaches to somebody that does this with who connects.
+    fn attach_to(
+        serve: impl FnOnce(UnixStream) + Send + 'static,
+    ) -> Result<(Supervisor, Session), AttachError> {
+        let root = std::env::temp_dir().join(format!("punctual-attach-{:x}", clock::random()));
+        let data = DataDir::open(&root).expect("a scratch directory");
+        let listener = unix_socket::bind(&data.supervisor_socket()).expect("a socket");
+        let patience = Duration::from_millis(200);
+        let served = std::thread::spawn(move || {
+            rustix::event::poll(&mut [PollFd::new(&listener, rustix::event::PollFlags::IN)], None)
+                .expect("polled");
+            serve(listener.accept().expect("somebody connects").0);
+        });
+        let attached = attach(&data, Duration::from_secs(300), Monotonic::now().after(patience));
+        served.join().expect("no panic");
+        std::fs::remove_dir_all(root).expect("removable");
+        attached
+    }
+
+    fn hello(protocol: u32) -> Report {
+        Report::Hello { protocol, node: NodeId(7).to_string(), epoch: 4 }
+    }
+
+    #[test]
+    fn a_daemon_attaches_by_the_epoch_it_was_greeted_with() {
+        let (supervisor, session) = attach_to(|socket| {
+            protocol::send(&socket, &hello(PROTOCOL)).expect("sent");
+            let request = protocol::receive(&mut BufReader::new(&socket)).expect("a request");
+            let orphan_timeout_ms = 300_000;
+            let expected = Request::Attach { protocol: PROTOCOL, epoch_seen: 4, orphan_timeout_ms };
+            assert_eq!(request, Some(expected));
+            // A later version says more, and what it says before counts for nothing.
+            let early = br#"{"Ended":{"attempt":{"run":"r","fence":1},"started_us":null,"at_us":1,"code":0,
+                "signal":null,"cpu_ms":null,"memory_bytes_max":null,"told":null,"spawn_error":null}}"#;
+            let text = String::from_utf8_lossy(early).replace('\n', " ");
+            let later = format!(
+                "{text}\n{{\"Attached\":{{\"epoch\":5,\"running\":[],\"ended\":[],\"mood\":\"fine\"}}}}\n"
+            );
+            std::io::Write::write_all(&mut &socket, later.as_bytes()).expect("sent");
+        })
+        .expect("it attaches");
+        assert_eq!((supervisor.node(), session), (NodeId(7), Session::default()));
+    }
+
+    #[test]
+    fn another_protocol_is_named() {
+        let refused = attach_to(|socket| protocol::send(&socket, &hello(PROTOCOL + 1)).expect("sent"));
+        assert!(matches!(refused, Err(AttachError::Protocol(2))), "{refused:?}");
+    }
+
+    #[test]
+    fn who_says_nothing_or_goes_is_not_waited_for() {
+        // It is there for as long as it is waited for, and no longer.
+        let silent = attach_to(|socket| {
+            let _ = rustix::event::poll(&mut [PollFd::new(&socket, rustix::event::PollFlags::HUP)], None);
+        });
+        assert!(matches!(silent, Err(AttachError::Silent(_))), "{silent:?}");
+        let gone = attach_to(drop);
+        assert!(matches!(gone, Err(AttachError::Silent(_))), "{gone:?}");
+    }
 }

@@ -7,10 +7,13 @@
 //! It is the subreaper of the jobs: what leaves a job's tree becomes its own child, a stray. A stray may live as long
 //! as the attempt whose mark it carries, and an attempt has ended only when no stray of it is left.
 
+use super::badge;
+use super::cgroup::{self, Bounded, Groups};
 use super::child::Child;
+use super::drain::Drains;
 use super::journal::Journal;
 use super::links::{Heard, Links};
-use super::protocol::{self, AttemptId, Ended, Report, Request, Running, Told};
+use super::protocol::{self, AttemptId, Ended, Limits, Report, Request, Running, Told};
 use super::tree;
 use crate::clock::{Awake, Clock, Monotonic};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -39,10 +42,20 @@ pub fn run(
     launcher: PathBuf,
 ) -> io::Result<()> {
     let _ = set_child_subreaper(Some(rustix::process::getpid()));
+    badge::raise_descriptors();
+    cgroup::make_room_early();
+    if let Some(data) = journal.parent()
+        && let Err(error) = cgroup::end_dead_sessions(data)
+    {
+        eprintln!("punctual: {error}");
+    }
     let mut supervisor = Supervisor {
         journal: Journal::create(journal, &node)?,
+        drains: Drains::start()?,
         links: Links::new(listener, node)?,
         launcher,
+        data: journal.parent().map_or_else(|| PathBuf::from("."), Path::to_owned),
+        groups: None,
         clock: Clock::System,
         children: BTreeMap::new(),
         dying: BTreeSet::new(),
@@ -53,13 +66,20 @@ pub fn run(
         limit: None,
     };
     while supervisor.turn()? {}
+    // The groups of this session are empty, and go.
+    let _ = cgroup::end_dead_sessions(&supervisor.data);
     Ok(())
 }
 
 struct Supervisor {
     links: Links,
     journal: Journal,
+    drains: Drains,
     launcher: PathBuf,
+    /// The data directory, by which its control groups are named.
+    data: PathBuf,
+    /// Where control groups are made; `None` until an attempt has limits.
+    groups: Option<Groups>,
     clock: Clock,
     children: BTreeMap<AttemptId, Child>,
     /// The marks of strays that were killed and are not gone yet.
@@ -82,18 +102,15 @@ impl Supervisor {
         if ready.links {
             self.take_requests();
         }
-        for (id, output, exit) in ready.children {
-            let Some(child) = self.children.get_mut(&id) else { continue };
-            if output {
-                child.on_output();
-            }
-            if exit {
+        self.drains.seen();
+        for id in ready.ended {
+            if let Some(child) = self.children.get_mut(&id) {
                 child.on_exit(&self.clock);
             }
         }
         let now = Monotonic::now();
         for child in self.children.values_mut().filter(|c| c.deadline().is_some_and(|d| d <= now)) {
-            child.on_deadline();
+            child.on_deadline(now);
         }
         let left = |since: Awake| since.left_of(self.orphan_timeout, Awake::now());
         if !self.told && self.alone.is_some_and(|since| left(since).is_zero()) {
@@ -124,19 +141,18 @@ impl Supervisor {
     fn wait(&self) -> io::Result<Ready> {
         let mut fds = self.links.poll_fds();
         let links = fds.len();
+        let drained = self.drains.closed_fd();
+        fds.push(PollFd::from_borrowed_fd(drained, PollFlags::IN));
         let mut places = Vec::new();
         for (id, child) in &self.children {
-            let mut place = |fd| {
-                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-                fds.len() - 1
-            };
-            let output = child.pipe_fd().map(&mut place);
-            let exit = child.process_fd().map(&mut place);
-            places.push((id, output, exit));
+            if let Some(process) = child.process_fd() {
+                places.push((id, fds.len()));
+                fds.push(PollFd::from_borrowed_fd(process, PollFlags::IN));
+            }
         }
         let now = Monotonic::now();
         let mut deadlines: Vec<Monotonic> = self.children.values().filter_map(Child::deadline).collect();
-        if !self.dying.is_empty() {
+        if !self.dying.is_empty() || self.children.values().any(Child::is_dying) {
             deadlines.push(now.after(SWEEP_AGAIN));
         }
         if let Some(since) = self.alone.filter(|_| !self.told) {
@@ -148,13 +164,9 @@ impl Supervisor {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let hit = |place: Option<usize>| place.is_some_and(|p| !fds[p].revents().is_empty());
-        let children = places
-            .iter()
-            .map(|(id, output, exit)| ((*id).clone(), hit(*output), hit(*exit)))
-            .filter(|(_, output, exit)| *output || *exit)
-            .collect();
-        Ok(Ready { links: (0..links).any(|place| hit(Some(place))), children })
+        let hit = |place: usize| !fds[place].revents().is_empty();
+        let ended = places.iter().filter(|(_, place)| hit(*place)).map(|(id, _)| (*id).clone()).collect();
+        Ok(Ready { links: (0..links).any(hit), ended })
     }
 
     fn take_requests(&mut self) {
@@ -204,7 +216,8 @@ impl Supervisor {
         if self.children.contains_key(&attempt) || self.journal.has_ended(&attempt) {
             return;
         }
-        match Child::spawn(start, &self.launcher, &self.clock) {
+        let bounded = self.bound(&start);
+        match Child::spawn(start, &self.launcher, &self.clock, bounded, &mut self.drains) {
             Ok(child) => {
                 self.journal.started(&attempt, child.pid(), child.started_us());
                 let at_us = child.started_us();
@@ -216,6 +229,15 @@ impl Supervisor {
                 self.note_end(Ended { spawn_error: Some(error), ..Ended::at(attempt, at_us) });
             }
         }
+    }
+
+    /// What holds the limits of an attempt, if it has any.
+    fn bound(&mut self, start: &protocol::Start) -> Bounded {
+        if start.limits == Limits::default() {
+            return Bounded::default();
+        }
+        let groups = self.groups.get_or_insert_with(|| Groups::make(&self.data));
+        groups.bound(&format!("{}.{}", start.attempt.run, start.attempt.fence), &start.limits)
     }
 
     fn report_ends(&mut self) {
@@ -238,17 +260,22 @@ impl Supervisor {
     /// strays in turn, so that a tree of any depth is gone after some rounds.
     fn sweep(&mut self) {
         self.dying.clear();
+        self.children.values_mut().for_each(Child::sweep);
         let leaders: BTreeSet<i32> = self.children.values().filter_map(Child::leader).collect();
         for stray in tree::own_children().into_iter().filter(|pid| !leaders.contains(pid)) {
             if !matches!(waitpid(Pid::from_raw(stray), WaitOptions::NOHANG), Ok(None)) {
                 continue;
             }
-            let mark = tree::mark(stray).unwrap_or_default();
-            // One without a mark may belong to any attempt that is under way.
-            let wanted =
-                |child: &Child| child.leader().is_some() && (mark.is_empty() || child.mark() == mark);
+            let (mark, badge) = (tree::mark(stray), badge::of_process(stray));
+            let is_of = |child: &&Child| {
+                mark.as_deref() == Some(child.mark()) || badge == Some(badge::of_run(child.mark()))
+            };
+            // One without mark and badge may belong to any attempt that is under way.
+            let nameless = mark.is_none() && badge.is_none();
+            let wanted = |child: &Child| child.leader().is_some() && (nameless || is_of(&child));
             if !self.children.values().any(wanted) && tree::kill(stray) {
-                self.dying.insert(mark);
+                let whose = self.children.values().find(is_of).map(|child| child.mark().to_owned());
+                self.dying.insert(whose.or(mark).unwrap_or_default());
             }
         }
     }
@@ -256,6 +283,6 @@ impl Supervisor {
 
 struct Ready {
     links: bool,
-    /// Attempt, whether its output and whether its process has something.
-    children: Vec<(AttemptId, bool, bool)>,
+    /// Attempts whose process has ended.
+    ended: Vec<AttemptId>,
 }

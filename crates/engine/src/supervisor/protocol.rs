@@ -79,8 +79,14 @@ pub struct Start {
     pub run_as: Option<String>,
     /// Where its output goes.
     pub log: String,
-    /// No more of it is kept.
+    /// No more of it is kept, unless it is direct.
     pub log_bytes_max: u64,
+    /// Whether the job writes to that file itself.
+    #[serde(default)]
+    pub output_direct: bool,
+    /// Variables of its environment whose values are taken out of its output.
+    #[serde(default)]
+    pub redact: Vec<String>,
     /// Milliseconds until it is told to end; `None`: never.
     pub timeout_ms: Option<u64>,
     /// Milliseconds between TERM and KILL.

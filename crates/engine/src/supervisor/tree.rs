@@ -1,5 +1,6 @@
 //! A job's process tree: its group, and what left the group but still carries the run's mark.
 
+use super::badge;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -14,6 +15,8 @@ pub const SUPERVISE: &str = "__supervise";
 /// The word by which it knows that it is to become a job; the files of its orders and errors follow.
 pub const LAUNCH: &str = "__launch";
 
+/// The children of no more processes are asked for.
+const DESCENDANTS_MAX: usize = 10_000;
 /// More generations a process is not followed upwards.
 const GENERATIONS_MAX: usize = 1000;
 
@@ -24,17 +27,54 @@ pub fn signal_group(leader: i32, signal: Signal) {
     }
 }
 
+/// Signals the group of `leader`, which must not have been reaped, and those of its descendants that have left it.
+pub fn signal_tree(leader: i32, signal: Signal) {
+    let outside = descendants(leader).into_iter().filter(|pid| group(*pid) != Some(leader));
+    let outside: Vec<i32> = outside.collect();
+    signal_group(leader, signal);
+    for pid in outside.into_iter().filter_map(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// The children of a process, theirs, and so on.
+fn descendants(of: i32) -> Vec<i32> {
+    let mut found = children(of);
+    let mut next = 0;
+    while next < found.len().min(DESCENDANTS_MAX) {
+        found.extend(children(found[next]));
+        next += 1;
+    }
+    found
+}
+
+fn children(of: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{of}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+fn group(pid: i32) -> Option<i32> {
+    stat_field(pid, 2)?.parse().ok()
+}
+
 /// Kills one process. False if it is gone, or is not this user's to kill.
 pub fn kill(pid: i32) -> bool {
     Pid::from_raw(pid).is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
 }
 
-/// Kills every process that carries the mark of one of `runs`; how many it found. Those that another living
+/// Kills every process that carries the mark or wears the badge of one of `runs`; how many it found. Those that another living
 /// supervisor holds are spared: two data directories with the same definitions have runs of the same ids.
 ///
 /// Processes of other users can only be seen by root, who alone can have started them.
 pub fn kill_marked(runs: &[String], journal: &Path) -> usize {
-    let marked = |pid: &i32| mark(*pid).is_some_and(|mark| runs.contains(&mark));
+    let badges: Vec<u64> = runs.iter().map(|run| badge::of_run(run)).collect();
+    let marked = |pid: &i32| {
+        mark(*pid).is_some_and(|mark| runs.contains(&mark))
+            || (!runs.is_empty() && badge::of_process(*pid).is_some_and(|badge| badges.contains(&badge)))
+    };
     let found = processes().filter(marked).filter(|pid| !is_dead(*pid) && !is_held_elsewhere(*pid, journal));
     found.filter(|pid| kill(*pid)).count()
 }
@@ -60,8 +100,7 @@ pub fn start_ticks(pid: i32) -> Option<u64> {
 
 /// Whether any process of the group that `leader` leads is alive.
 pub fn group_alive(leader: i32) -> bool {
-    processes()
-        .any(|pid| stat_field(pid, 2).is_some_and(|group| group == leader.to_string()) && !is_dead(pid))
+    processes().any(|pid| group(pid) == Some(leader) && !is_dead(pid))
 }
 
 /// The children of the calling thread's process, adopted ones included.

@@ -14,14 +14,15 @@ use punctual_engine::block_on::block_on;
 use punctual_engine::clock::Clock;
 use punctual_engine::data_dir::DataDir;
 use punctual_engine::executor;
-use punctual_engine::node::{Executor, Node};
+use punctual_engine::node::{Attached, Executor, Node};
 use punctual_engine::shared::Engine;
-use punctual_engine::supervisor::journal::Past;
-use punctual_engine::supervisor::protocol::Ended;
+use punctual_engine::supervisor::Session;
+use punctual_engine::supervisor::journal::{Past, Start};
+use punctual_engine::supervisor::protocol::{AttemptId, Ended, Running};
 use punctual_engine::view::Tick;
 use punctual_store::row::NodeRow;
 use punctual_store::{Ask, Cycle, RunFilter, Store};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,11 +35,61 @@ pub struct Hands {
     pub started: Vec<Run>,
     pub stopped: Vec<(RunId, Fence)>,
     pub finished: Vec<Run>,
+    pub supervisor: Supervisor,
+}
+
+/// What a supervisor knows: it outlives the daemon, or does not.
+#[derive(Default)]
+pub struct Supervisor {
+    pub running: BTreeMap<AttemptId, Timestamp>,
+    pub ended: BTreeMap<AttemptId, Ended>,
+}
+
+impl Supervisor {
+    fn end(&mut self, ended: &Ended) -> bool {
+        let ran = self.running.remove(&ended.attempt).is_some();
+        if ran {
+            self.ended.insert(ended.attempt.clone(), ended.clone());
+        }
+        ran
+    }
+
+    fn session(&self) -> Session {
+        let running = |(attempt, at): (&AttemptId, &Timestamp)| Running {
+            attempt: attempt.clone(),
+            at_us: at.as_micros(),
+            pid: 1,
+        };
+        Session {
+            running: self.running.iter().map(running).collect(),
+            ended: self.ended.values().cloned().collect(),
+        }
+    }
+
+    fn journal(&self) -> Past {
+        let start = |(attempt, at): (&AttemptId, &Timestamp)| Start {
+            attempt: attempt.clone(),
+            pid: 1,
+            ticks: 0,
+            at_us: at.as_micros(),
+            gone: true,
+        };
+        Past {
+            starts: self.running.iter().map(start).collect(),
+            ends: self.ended.values().cloned().collect(),
+        }
+    }
 }
 
 impl Executor for Hands {
     fn start(&mut self, job: &Job, run: &Run) -> Result<(), String> {
         assert!(matches!(job.action, Action::Run(_)));
+        let (id, RunState::Leased(lease)) = (executor::attempt_id(run), &run.state) else {
+            panic!("only what is leased is started: {run:?}")
+        };
+        assert!(!self.supervisor.ended.contains_key(&id), "{id:?} is started though it has ended");
+        let before = self.supervisor.running.insert(id, lease.since);
+        assert!(before.is_none(), "I-9: {run:?} is started though it runs");
         self.started.push(run.clone());
         Ok(())
     }
@@ -49,6 +100,12 @@ impl Executor for Hands {
 
     fn finished(&mut self, _: &Job, run: &Run) {
         self.finished.push(run.clone());
+    }
+
+    fn recorded(&mut self, attempts: &[(RunId, Fence)]) {
+        for (run, fence) in attempts {
+            self.supervisor.ended.remove(&AttemptId { run: run.to_string(), fence: fence.0 });
+        }
     }
 }
 
@@ -82,10 +139,21 @@ impl World {
     pub fn crash(&mut self) {
         self.nodes += 1;
         (self.engine, self.node) = start(&self.store, &self.clock, self.nodes, self.slots);
-        self.hands = Hands::default();
+        let past = std::mem::take(&mut self.hands).supervisor.journal();
         block_on(self.engine.load_all()).expect("loads");
-        block_on(self.node.recover_once(&Past::default(), &mut self.hands)).expect("recovers");
+        block_on(self.node.recover_once(&past, &mut self.hands)).expect("recovers");
         assert_eq!(block_on(self.engine.rearm_all()).expect("rearms"), 0, "no trigger stops");
+    }
+
+    /// The daemon dies, its jobs live on, and the next one attaches to their supervisor.
+    pub fn replace(&mut self) -> Attached {
+        (self.engine, self.node) = start(&self.store, &self.clock, self.nodes, self.slots);
+        block_on(self.engine.load_all()).expect("loads");
+        let session = self.hands.supervisor.session();
+        let attached = block_on(self.node.attach_once(&session, &mut self.hands)).expect("attaches");
+        assert_eq!((attached.unknown_running.len(), attached.unknown_ended.len()), (0, 0), "{attached:?}");
+        assert_eq!(block_on(self.engine.rearm_all()).expect("rearms"), 0, "no trigger stops");
+        attached
     }
 
     pub fn apply(&self, yaml: &str) -> Vec<JobChange> {
@@ -125,14 +193,20 @@ impl World {
         self.cycle();
     }
 
-    /// Tells the node of an end.
+    /// Tells the node of an end; one of an attempt that does not run is none.
     pub fn note_end(&mut self, run: &Run, code: i32) {
+        let (ended, ran) = self.end_unseen(run, code);
+        assert_eq!(self.node.ended(&ended), ran, "{run:?}");
+    }
+
+    /// An attempt ends, and nobody tells the node. Whether it ran.
+    pub fn end_unseen(&mut self, run: &Run, code: i32) -> (Ended, bool) {
         let now = self.now().as_micros();
-        self.node.ended(&Ended {
-            started_us: Some(now),
-            code: Some(code),
-            ..Ended::at(executor::attempt_id(run), now)
-        });
+        let ended =
+            Ended { started_us: Some(now), code: Some(code), ..Ended::at(executor::attempt_id(run), now) };
+        self.hands.started.retain(|started| (started.id, started.fence) != (run.id, run.fence));
+        let ran = self.hands.supervisor.end(&ended);
+        (ended, ran)
     }
 
     /// Leases what is queued in the node's name, as a commit does whose answer the node never saw.

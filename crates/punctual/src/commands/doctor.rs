@@ -1,6 +1,7 @@
 //! `punctual doctor`: whether all is as it should be.
 
 mod crontab;
+mod disk;
 mod modes;
 mod store;
 
@@ -144,6 +145,7 @@ fn examine(data: &Data, deep: bool) -> Vec<Finding> {
         }
         Err(failure) => findings.push(broken("jobs", &failure)),
     }
+    findings.push(disk::room(&data.directory()));
     findings.extend(modes::loose(&data.directory(), SOCKET_NAME));
     findings
 }

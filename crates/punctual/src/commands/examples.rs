@@ -56,6 +56,7 @@ pub fn spec() -> JobSpec {
         env: BTreeMap::new(),
         working_directory: None,
         stdin: None,
+        bounds: Default::default(),
     };
     let trigger = TriggerSpec { name: Some("nightly".to_owned()), ..TriggerSpec::new(rule) };
     JobSpec { triggers: vec![trigger], action: ActionSpec::Run(process), ..JobSpec::named("backup") }

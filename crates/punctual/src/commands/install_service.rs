@@ -113,7 +113,8 @@ Type=exec
 ExecStart={start}
 Restart=always
 RestartSec=1
-UMask=0077
+# Jobs inherit it; what the daemon keeps for itself has modes of its own.
+UMask=0022
 # Jobs outlive the daemon: a stop ends the daemon alone, and the next start adopts the jobs under way. If none comes,
 # the process that holds them ends them after 5 minutes (serve --orphan-timeout). To end them with the daemon, add
 # `--at-stop end` to ExecStart, and let TimeoutStopSec be longer than the longest grace.
@@ -122,6 +123,9 @@ TimeoutStopSec=120
 # The daemon's own need is small; the jobs' tasks and files are not the unit's to limit.
 TasksMax=infinity
 LimitNOFILE=65536
+# For the `limits` of jobs: their control groups are made beside the daemon's (with systemd 254 or later).
+Delegate=yes
+DelegateSubgroup=punctual-daemon
 
 [Install]
 WantedBy={target}

@@ -19,6 +19,7 @@ pub mod jobs;
 pub mod logs;
 pub mod next;
 pub mod pause;
+pub mod prune;
 pub mod restore;
 pub mod resume;
 pub mod retry;

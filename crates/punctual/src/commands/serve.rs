@@ -1,21 +1,26 @@
 //! `punctual serve`: the daemon.
 
+use crate::attempt_log::{self, AttemptLog, LogFormat};
+use crate::commands::prune::KeepArgs;
 use crate::data::Data;
 use crate::definitions;
 use punctual_core::error::{Code, Diagnostic};
 use punctual_core::job::Job;
-use punctual_core::run::{Run, RunState, Verdict};
-use punctual_core::time::{Timestamp, parse_duration};
+use punctual_core::run::Run;
+use punctual_core::time::parse_duration;
 use punctual_engine::apply::{ApplyMode, ChangeKind, JobChange};
 use punctual_engine::block_on::block_on;
 use punctual_engine::clock::{Clock, Monotonic};
 use punctual_engine::data_dir::{DataDir, Lock, LockError};
 use punctual_engine::error::EngineError;
 use punctual_engine::inbox::{AtStop, Message};
+use punctual_engine::retention;
 use punctual_engine::run_loop::{Daemon, Observer, Options, Work};
 use punctual_engine::shared::Engine;
-use punctual_engine::supervisor::{self, protocol::Request};
+use punctual_engine::supervisor::{self, cgroup, protocol::Request};
+use punctual_engine::view::JobView;
 use punctual_store::{SqliteOptions, Store};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -123,6 +128,11 @@ pub struct Args {
     /// So long jobs may live without a daemon; then they are ended. Suspended time does not count
     #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = duration)]
     orphan_timeout: Duration,
+    /// How the lines of ended attempts look, here and in `attempts.log` of the data directory
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    log_format: LogFormat,
+    #[command(flatten)]
+    keep: KeepArgs,
 }
 
 /// What becomes of jobs at a stop.
@@ -196,9 +206,12 @@ fn serve(args: &Args) -> Result<(), String> {
         owner: owner.clone(),
         work: Work::Processes(program),
         orphan_timeout: args.orphan_timeout,
-        observer: Box::new(Voice { engine: engine.clone() }),
+        observer: Box::new(Voice::new(&engine, args.log_format)),
     };
     let daemon = Daemon::start(engine.clone(), lock, options)?;
+    engine.set_keep(args.keep.keep());
+    retention::start(engine.clone(), |text| say!("punctual: {text}"))
+        .map_err(|e| format!("the thread that prunes cannot be started: {e}"))?;
     on_signals(&engine, args.at_stop)?;
     let router = punctual_server::router::router(engine.clone());
     let listening =
@@ -425,8 +438,11 @@ fn announce(engine: &Engine, args: &Args) {
     );
     let data = format!(" --data {}", args.data.directory().display());
     say!("look with: punctual{data} · punctual runs{data} · punctual why JOB{data}");
+    let jobs = block_on(engine.jobs()).unwrap_or_default();
+    for (remark, names) in unenforced_limits(engine, &jobs) {
+        say!("punctual: {remark}; this concerns {}", names.join(", "));
+    }
     if rustix::process::geteuid().is_root() {
-        let jobs = block_on(engine.jobs()).unwrap_or_default();
         let as_root = jobs.iter().filter(|j| runs_as_root(&j.spec)).count();
         if as_root > 0 {
             let jobs = counted_jobs(as_root);
@@ -440,6 +456,17 @@ pub fn counted_jobs(count: usize) -> String {
     format!("{count} job{}", if count == 1 { "" } else { "s" })
 }
 
+/// What nothing enforces here, and the jobs that ask for it.
+fn unenforced_limits(engine: &Engine, jobs: &[JobView]) -> BTreeMap<String, Vec<String>> {
+    let mut unenforced: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for job in jobs.iter().filter(|job| !job.spec.limits.is_empty()) {
+        if let Some(remark) = cgroup::unenforced(engine.data().root(), &job.spec.limits.compile()) {
+            unenforced.entry(remark).or_default().push(job.spec.name.clone());
+        }
+    }
+    unenforced
+}
+
 fn runs_as_root(spec: &punctual_core::spec::JobSpec) -> bool {
     matches!(&spec.action, punctual_core::spec::ActionSpec::Run(process) if process.run_as.is_none())
 }
@@ -447,11 +474,35 @@ fn runs_as_root(spec: &punctual_core::spec::JobSpec) -> bool {
 /// What the daemon says on standard error.
 struct Voice {
     engine: Engine,
+    format: LogFormat,
+    host: String,
+    log: AttemptLog,
+}
+
+impl Voice {
+    fn new(engine: &Engine, format: LogFormat) -> Self {
+        let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
+        let log = AttemptLog::open(engine.data().attempt_log(), speak);
+        Self { engine: engine.clone(), format, host, log }
+    }
+
+    fn tell(&mut self, job: &Job, run: &Run) {
+        let line = attempt_log::line(self.format, &job.name, run, &self.host);
+        self.log.write(line.clone());
+        speak(line);
+    }
 }
 
 impl Observer for Voice {
+    fn attempted(&mut self, job: &Job, run: &Run) {
+        self.tell(job, run);
+    }
+
     fn finished(&mut self, job: &Job, run: &Run) {
-        say!("{}", attempt_line(job, run));
+        // One that came to no attempt has had no line yet.
+        if run.attempts.is_empty() {
+            self.tell(job, run);
+        }
     }
 
     fn notice(&self, job: &Job, run: &Run) -> String {
@@ -479,24 +530,4 @@ fn tail(log: &Path) -> std::io::Result<String> {
     let mut lines: Vec<&str> = text.lines().skip(usize::from(from > 0)).collect();
     lines.drain(..lines.len().saturating_sub(NOTICE_LINES));
     Ok(lines.join("\n"))
-}
-
-/// The line of an ended run: time, run, level, whole seconds, status, host.
-fn attempt_line(job: &Job, run: &Run) -> String {
-    let RunState::Finished { at, verdict, .. } = run.state else { return String::new() };
-    let last = run.attempts.last();
-    let started = last.and_then(|a| a.started);
-    let seconds = started.map_or(0, |s| last.map_or(at, |a| a.finished).since(s).as_secs());
-    let level = match verdict {
-        Verdict::Success | Verdict::Shadow => "INFO",
-        Verdict::Timeout | Verdict::Expired | Verdict::Cancelled => "WARN",
-        Verdict::Failed | Verdict::Lost => "ERROR",
-    };
-    let at = Timestamp::from_secs(at.as_secs());
-    let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
-    let status = verdict.as_str();
-    format!(
-        "[{at}] task_id={} level={level} duration={seconds}s status={status} host={host} job={}",
-        run.id, job.name
-    )
 }

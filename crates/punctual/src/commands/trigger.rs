@@ -1,7 +1,7 @@
 //! `punctual trigger`: run a job now.
 
 use crate::client::{Client, path};
-use crate::commands::logs::{Pace, stream};
+use crate::commands::logs::{Pace, Screen, stream};
 use crate::data::Data;
 use crate::failure::{Failure, Format, NO, OK, WAIT_FAILED, finish, json, print, remark};
 use clap::builder::NonEmptyStringValueParser;
@@ -94,7 +94,7 @@ fn wait(client: &Client, run: &RunDto, format: Format) -> Result<u8, Failure> {
         remark(format!("run {} of {}", run.id, run.job));
     }
     let ended = match format {
-        Format::Table => stream(client, run, None, Pace::Follow)?,
+        Format::Table => stream(client, run, None, Pace::Follow, &mut Screen::new(false))?,
         Format::Json => crate::commands::logs::end_of(client, run)?,
     };
     match format {

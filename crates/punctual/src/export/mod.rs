@@ -11,7 +11,7 @@ pub use crontab::{Target, crontab};
 pub use k8s::{Cluster, k8s};
 
 use punctual_core::error::{Code, Diagnostic};
-use punctual_core::spec::JobSpec;
+use punctual_core::spec::{ActionSpec, BoundsSpec, JobSpec};
 
 /// A crontab cannot say it.
 const NOT_IN_CRONTAB: Code = Code("IMP021");
@@ -53,6 +53,19 @@ impl<'j> Verdict<'j> {
         }
         if !self.job.resources.is_empty() || !self.job.limits.is_empty() {
             self.warn("its resources and limits are lost", "write them into what it runs");
+        }
+        if self.job.no_progress_timeout.is_some() {
+            self.warn("its noProgressTimeout is lost", "there is nothing to write for it");
+        }
+        // That sudo gives it nothing is the default here, and nowhere else.
+        if let ActionSpec::Run(process) = &self.job.action
+            && process.bounds
+                != (BoundsSpec { no_new_privileges: process.bounds.no_new_privileges, ..Default::default() })
+        {
+            self.warn(
+                "its rlimits, umask and nice are lost",
+                "set them in what it runs: ulimit, umask, nice",
+            );
         }
         for trigger in &self.job.triggers {
             if trigger.calendar.is_some() {

@@ -83,6 +83,8 @@ fn definition(name: String, entry: &Entry, notify: Option<Value>, machine: &Mach
     }
     if let Some(user) = &entry.user {
         put("runAs", Value::text(user));
+        // Under cron, sudo and sendmail work.
+        put("noNewPrivileges", Value::Bool(false));
     }
     if let Some(home) = env(entry, "HOME") {
         put("workingDirectory", literal(home));
@@ -219,7 +221,7 @@ fn lift(jobs: &mut [(String, Pairs)], defaults: &mut Pairs) {
     for (key, value) in first {
         match (key.as_str(), value) {
             ("env", Value::Map(variables)) => lift_variables(jobs, &variables, defaults),
-            ("shell" | "runAs" | "workingDirectory" | "notify", value) => {
+            ("shell" | "runAs" | "noNewPrivileges" | "workingDirectory" | "notify", value) => {
                 let pair = (key, value);
                 if jobs.iter().all(|(_, job)| job.contains(&pair)) {
                     jobs.iter_mut().for_each(|(_, job)| job.retain(|p| *p != pair));

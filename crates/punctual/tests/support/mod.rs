@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub mod jobs;
+
 use punctual_engine::clock::Monotonic;
 use punctual_engine::supervisor::tree::MARK;
 use rustix::process::{Pid, Signal, kill_process};

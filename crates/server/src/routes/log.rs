@@ -3,11 +3,12 @@
 use crate::error::{ApiError, NO_LOG};
 use crate::request::{Params, Segment};
 use crate::routes::runs::resolve;
-use crate::{LOG_ATTEMPT_HEADER, LOG_ENDED_HEADER, LOG_OFFSET_HEADER};
+use crate::{LOG_ABSENT_HEADER, LOG_ATTEMPT_HEADER, LOG_ENDED_HEADER, LOG_OFFSET_HEADER};
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use punctual_core::run::{Run, RunState};
+use punctual_engine::retention::may_be_pruned;
 use punctual_engine::shared::Engine;
 use serde::Deserialize;
 use std::fs::OpenOptions;
@@ -42,11 +43,15 @@ pub async fn read(
     let ended = run.is_finished() || run.attempts.iter().any(|a| a.number == attempt);
     let path = engine.data().log(run.id, attempt);
     let offset = query.offset;
-    let piece = tokio::task::spawn_blocking(move || read_piece(&path, offset)).await;
-    let (bytes, whole) = match piece {
-        Ok(Ok(read)) => read,
-        // The attempt has not written, or its log has been pruned.
-        Ok(Err(why)) if why.kind() == ErrorKind::NotFound => (Vec::new(), true),
+    let (data, id) = (engine.data().clone(), run.id);
+    let piece = tokio::task::spawn_blocking(move || match read_piece(&path, offset) {
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(Err(may_be_pruned(&data, id))),
+        read => read.map(Ok),
+    });
+    let (bytes, whole, absent) = match piece.await {
+        Ok(Ok(Ok((bytes, whole)))) => (bytes, whole, None),
+        Ok(Ok(Err(true))) => (Vec::new(), true, Some("pruned")),
+        Ok(Ok(Err(false))) => (Vec::new(), true, Some("empty")),
         Ok(Err(why)) => return Err(unreadable(&why)),
         Err(why) => return Err(unreadable(&why)),
     };
@@ -57,7 +62,11 @@ pub async fn read(
         (LOG_OFFSET_HEADER, next.to_string()),
         (LOG_ENDED_HEADER, (ended && whole).to_string()),
     ];
-    Ok((headers, bytes).into_response())
+    let mut response = (headers, bytes).into_response();
+    if let Some(absent) = absent {
+        response.headers_mut().insert(LOG_ABSENT_HEADER, HeaderValue::from_static(absent));
+    }
+    Ok(response)
 }
 
 /// The newest attempt that has started or ended.

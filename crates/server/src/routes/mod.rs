@@ -2,5 +2,6 @@
 
 pub mod jobs;
 pub mod log;
+pub mod prune;
 pub mod runs;
 pub mod status;

@@ -1,8 +1,8 @@
 //! A job's values by the keys of the format, and where each comes from.
 
 use punctual_core::spec::{
-    ActionSpec, CalendarUse, CatchUpSpec, Choice, CommandSpec, JobSpec, Origins, ProcessSpec, RetrySpec,
-    TriggerSpec, ValueOrigin, format_duration,
+    ActionSpec, BoundsSpec, CalendarUse, CatchUpSpec, Choice, CommandSpec, JobSpec, Origins, ProcessSpec,
+    RetrySpec, TriggerSpec, ValueOrigin, format_duration,
 };
 use punctual_engine::view::rule_text;
 use std::collections::BTreeMap;
@@ -30,6 +30,9 @@ pub fn values(spec: &JobSpec) -> Vec<Value> {
     action(&spec.action, &mut add);
     let optional = |length: Option<Duration>| length.map_or_else(|| "none".to_owned(), format_duration);
     add("timeout", optional(spec.timeout));
+    if let Some(silence) = spec.no_progress_timeout {
+        add("noProgressTimeout", format_duration(silence));
+    }
     add("grace", format_duration(spec.grace));
     add("retryPolicy", retry_text(&spec.retry_policy));
     add("onLost", spec.on_lost.word().to_owned());
@@ -45,11 +48,23 @@ pub fn values(spec: &JobSpec) -> Vec<Value> {
             add(key, json);
         }
     }
-    add("output", format!("{} bytes", spec.output_bytes_max));
+    add("output", output_text(spec));
     if let Some(command) = &spec.on_failure {
         add("notify", format!("on failure {}", command_text(command)));
     }
     values
+}
+
+fn output_text(spec: &JobSpec) -> String {
+    let mut text = match spec.output_direct {
+        true => "written by the job itself".to_owned(),
+        false => format!("{} bytes", spec.output_bytes_max),
+    };
+    if !spec.redact.is_empty() {
+        let names: Vec<&str> = spec.redact.iter().map(String::as_str).collect();
+        text.push_str(&format!(" without the values of {}", names.join(", ")));
+    }
+    text
 }
 
 fn of(value: &impl serde::Serialize) -> String {
@@ -79,6 +94,22 @@ fn action(action: &ActionSpec, add: &mut impl FnMut(&'static str, String)) {
     );
     if let Some(stdin) = &process.stdin {
         add("stdin", format!("{stdin:?}"));
+    }
+    bounds(&process.bounds, process.run_as.is_some(), add);
+}
+
+fn bounds(bounds: &BoundsSpec, as_user: bool, add: &mut impl FnMut(&'static str, String)) {
+    if !bounds.rlimits.is_empty() {
+        add("rlimits", of(&bounds.rlimits));
+    }
+    if let Some(mask) = bounds.umask {
+        add("umask", format!("{mask:03o}"));
+    }
+    if let Some(nice) = bounds.nice {
+        add("nice", nice.to_string());
+    }
+    if bounds.no_new_privileges || as_user {
+        add("noNewPrivileges", bounds.no_new_privileges.to_string());
     }
 }
 
@@ -142,8 +173,14 @@ pub fn built_in(spec: &JobSpec) -> Vec<Value> {
             argv => argv.clone(),
         };
         let env = BTreeMap::new();
-        plain.action =
-            ActionSpec::Run(ProcessSpec { command, run_as: None, env, working_directory: None, stdin: None });
+        plain.action = ActionSpec::Run(ProcessSpec {
+            command,
+            run_as: None,
+            env,
+            working_directory: None,
+            stdin: None,
+            bounds: BoundsSpec::default(),
+        });
     }
     values(&plain).into_iter().filter(|value| value.key != "run").collect()
 }
