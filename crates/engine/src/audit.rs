@@ -8,6 +8,7 @@
 use crate::block_on::block_on;
 use crate::error::EngineError;
 use crate::inbox::Message;
+use crate::node::Node;
 use crate::shared::Engine;
 use punctual_core::fire;
 use punctual_core::id::{Fence, JobId, NodeId, RunId, TriggerId};
@@ -118,6 +119,19 @@ impl Engine {
             }
         }
         self.rearm_jobs(jobs.into_iter().collect::<Vec<JobId>>()).await
+    }
+}
+
+impl Node {
+    /// Holds the store's leases against what this node has under way. A lease of its own that it does not know is looked
+    /// into by the next cycle; the number of those that are another node's is returned, of which there are none on one
+    /// machine once it has started.
+    pub fn audit(&mut self, leases: &[Leased]) -> usize {
+        let mine = |lease: &&Leased| lease.owner == self.id();
+        if leases.iter().filter(mine).any(|lease| !self.knows(lease.run, lease.fence)) {
+            self.doubt();
+        }
+        leases.iter().filter(|lease| lease.owner != self.id()).count()
     }
 }
 

@@ -4,7 +4,6 @@
 //! leases what can start here. Attempts are started after its commit, never before. Outcomes stay here until a
 //! commit that holds them is known.
 
-use crate::audit::Leased;
 use crate::book::{Book, Effects};
 use crate::error::EngineError;
 use crate::executor;
@@ -289,18 +288,9 @@ impl Node {
         self.adrift = true;
     }
 
-    /// Holds the store's leases against what this node has under way. A lease of its own that it does not know is looked
-    /// into by the next cycle; the number of those that are another node's is returned, of which there are none on one
-    /// machine once it has started.
-    pub fn audit(&mut self, leases: &[Leased]) -> usize {
-        let unknown = |lease: &&Leased| {
-            lease.owner == self.id
-                && self.running.get(&lease.run).is_none_or(|running| running.run.fence != lease.fence)
-        };
-        if leases.iter().any(|lease| unknown(&lease)) {
-            self.doubt();
-        }
-        leases.iter().filter(|lease| lease.owner != self.id).count()
+    /// Whether this node has an attempt under way, or not yet recorded, under that lease.
+    pub(crate) fn knows(&self, run: RunId, fence: Fence) -> bool {
+        self.running.get(&run).is_some_and(|running| running.run.fence == fence)
     }
 
     /// Carries out what a commit of this node decided whose answer was not seen: it was given up as not applied, and
@@ -312,7 +302,7 @@ impl Node {
             if lease.stop.is_some() {
                 decided.stopped.push((run.id, lease.fence));
             }
-            if self.running.get(&run.id).is_none_or(|known| known.run.fence != run.fence) {
+            if !self.knows(run.id, run.fence) {
                 decided.leased.push(run);
             }
         }
