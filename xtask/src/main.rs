@@ -11,6 +11,7 @@ const HELP: &str = "\
 cargo xtask tidy             the style test: sizes, names, error pages, links, architecture
 cargo xtask tidy --ratchet   the same, and lowers the limits in xtask/ratchet.txt to what is there now
 cargo xtask oracles [COUNT [SEED]]   `punctual next` against croniter, cronsim and croner
+cargo xtask sim [--seeds N] [--from S] the simulator; with --sabotage all, what it is measured by; with --help, more
 cargo xtask bench-time                the next firing, in nanoseconds, beside croner and cron";
 
 fn main() -> ExitCode {
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         ["tidy"] => tidy::run(&root(), tidy::Ratchet::Keep),
         ["tidy", "--ratchet"] => tidy::run(&root(), tidy::Ratchet::Lower),
+        ["sim", arguments @ ..] => sim(arguments),
         ["bench-time"] => oracles::bench(&root()),
         ["oracles"] => oracles::run(&root(), "3000", "1"),
         ["oracles", count] => oracles::run(&root(), count, "1"),
@@ -30,6 +32,25 @@ fn main() -> ExitCode {
         other => {
             eprintln!("error: no chore {:?}\n\n{HELP}", other.join(" "));
             ExitCode::from(2)
+        }
+    }
+}
+
+/// The simulator, optimised, with every assertion and with its sabotages.
+fn sim(arguments: &[&str]) -> ExitCode {
+    let build = ["run", "--quiet", "--locked", "--package", "punctual-sim", "--profile", "sim"];
+    let status = std::process::Command::new(env!("CARGO"))
+        .args(build)
+        .args(["--features", "sabotage", "--"])
+        .args(arguments)
+        .current_dir(root())
+        .status();
+    match status {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: cargo does not start: {error}");
+            ExitCode::FAILURE
         }
     }
 }

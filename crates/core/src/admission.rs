@@ -2,6 +2,7 @@
 
 use crate::job::Overlap;
 use crate::occurrence::Reason;
+use crate::sabotage;
 
 /// What becomes of an arriving occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,17 +24,20 @@ pub enum Arriving {
     Fired,
     /// A person or a program submitted it: under `skip` it waits its turn instead of being dropped.
     Submitted,
+    /// It is one of many of the past: they wait for each other, and cancel nothing.
+    Backfilled,
 }
 
 /// Decides by the job's overlap policy; `active` runs are queued or leased, `held` ones wait for those.
 pub fn admit(overlap: Overlap, active: usize, held: usize, arriving: Arriving) -> Admission {
-    if active + held == 0 {
+    if active + held == 0 || sabotage!("overlap-ignored") {
         return Admission::Queue;
     }
     match overlap {
         Overlap::Allow => Admission::Queue,
+        _ if arriving == Arriving::Backfilled => Admission::Hold,
         Overlap::QueueAll => Admission::Hold,
-        Overlap::QueueOne if held == 0 => Admission::Hold,
+        Overlap::QueueOne if held == 0 || sabotage!("queue-one-holds-many") => Admission::Hold,
         Overlap::CancelRunning => Admission::CancelOthers,
         Overlap::Skip | Overlap::QueueOne if arriving == Arriving::Submitted => Admission::Hold,
         Overlap::Skip | Overlap::QueueOne => Admission::Skip(Reason::Overlap),
@@ -51,15 +55,16 @@ mod tests {
     proptest! {
         // proves I-15
         #[test]
-        fn only_allow_queues_beside_an_unfinished_run(which in 0..5_usize, active in 0..4_usize, held in 0..4_usize, submitted: bool) {
-            let arriving = if submitted { Arriving::Submitted } else { Arriving::Fired };
+        fn only_allow_queues_beside_an_unfinished_run(which in 0..5_usize, active in 0..4_usize, held in 0..4_usize, how in 0..3_usize) {
+            let arriving = [Arriving::Fired, Arriving::Submitted, Arriving::Backfilled][how];
             let got = admit(OVERLAPS[which], active, held, arriving);
             if got == Admission::Queue {
                 prop_assert!(active + held == 0 || OVERLAPS[which] == Overlap::Allow);
             }
-            if submitted {
+            if arriving != Arriving::Fired {
                 prop_assert!(!matches!(got, Admission::Skip(_)));
             }
+            prop_assert!(arriving != Arriving::Backfilled || got != Admission::CancelOthers);
         }
     }
 

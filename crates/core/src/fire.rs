@@ -8,6 +8,7 @@ use crate::id::RunId;
 use crate::job::Job;
 use crate::occurrence::{Disposition, Occurrence, Reason, SkipRange};
 use crate::run::Verdict;
+use crate::sabotage;
 use crate::schedule::{Pace, Schedule, SearchLimit};
 use crate::time::{Timestamp, micros};
 use crate::trigger::{CatchUp, CatchUpPolicy, TimeRule, Trigger, TriggerState, Upstream, UpstreamOn, When};
@@ -147,7 +148,7 @@ fn moving(rule: &TimeRule) -> Option<&CalendarRule> {
 
 /// Whether the trigger's calendar lets an instant of its timetable be.
 fn counts(rule: &TimeRule, at: Timestamp) -> bool {
-    rule.calendar.as_ref().is_none_or(|c| c.allows(at).is_ok())
+    sabotage!("calendar-ignored") || rule.calendar.as_ref().is_none_or(|c| c.allows(at).is_ok())
 }
 
 /// Whether a time rule is a fixed delay: it has one instant at a time, after the end of its last run.
@@ -177,12 +178,12 @@ fn first_delay(rule: &TimeRule, anchor: Timestamp) -> Timestamp {
 }
 
 fn used_up(rule: &TimeRule, fired: u64) -> bool {
-    rule.occurrences_max.is_some_and(|max| fired >= max)
+    rule.occurrences_max.is_some_and(|max| fired >= max) && !sabotage!("max-runs-ignored")
 }
 
 fn waits_for(upstream: &Upstream, verdict: Verdict) -> bool {
     match upstream.on {
-        UpstreamOn::Success => verdict == Verdict::Success,
+        UpstreamOn::Success => verdict == Verdict::Success || sabotage!("upstream-verdict-ignored"),
         UpstreamOn::Failure => verdict != Verdict::Success,
         UpstreamOn::Any => true,
     }
@@ -234,7 +235,11 @@ fn fire_time(
     };
     let mut ticks = Vec::new();
     let mut counted = VecDeque::new(); // places in `ticks` of the newest `keep` that the calendar lets be
-    let mut next = next_after(rule, state, state.cursor)?;
+    let from = match sabotage!("next-not-after") {
+        true => Timestamp::from_micros(state.cursor.as_micros() - 1),
+        false => state.cursor,
+    };
+    let mut next = next_after(rule, state, from)?;
     while let Some(tick) = next.filter(|t| *t <= now) {
         // The oldest is decided once it cannot be among the newest `keep`; only then may the look end early.
         if ticks.len() >= ticks_max && counted.front() != Some(&0) {
@@ -295,7 +300,11 @@ fn dispose(
             Fate::Run => {
                 let late = u32::try_from(firing.occurrences.len()).unwrap_or(u32::MAX);
                 let spread = now.saturating_add(trigger.catch_up.spread.saturating_mul(late));
-                let jittered = tick.saturating_add(jitter(rule, &job.name, &trigger.name, *tick));
+                let jitter = jitter(rule, &job.name, &trigger.name, *tick);
+                let jittered = match sabotage!("early-jitter") {
+                    true => tick.saturating_sub(jitter),
+                    false => tick.saturating_add(jitter),
+                };
                 let due = if late == 0 { jittered } else { jittered.max(spread) };
                 let key = format!("{}:{tick}", trigger.name);
                 firing.occurrences.push(Occurrence { key, nominal: *tick, due });
@@ -305,6 +314,9 @@ fn dispose(
         }
     }
     firing.state.cursor = ticks.last().copied().unwrap_or(state.cursor);
+    if sabotage!("cursor-back") {
+        firing.state.cursor = firing.state.cursor.min(now);
+    }
     firing.state.next_at = next.filter(|_| !used_up(rule, firing.state.fired));
     firing
 }
@@ -324,11 +336,14 @@ fn fate(catch_up: &CatchUp, deadline: Option<Duration>, late: Duration, ahead: u
     let skipped = |reason| Fate::Skip(Disposition::Skipped, Some(reason));
     match catch_up.policy {
         CatchUpPolicy::None if !on_time => skipped(Reason::CatchUpNone),
-        _ if !on_time && late > catch_up.window => skipped(Reason::CatchUpWindow),
+        _ if !on_time && late > catch_up.window && !sabotage!("catch-up-window-ignored") => {
+            skipped(Reason::CatchUpWindow)
+        }
         _ if deadline.is_some_and(|d| late > d) => {
             Fate::Skip(Disposition::Expired, Some(Reason::StartDeadline))
         }
         CatchUpPolicy::Latest if ahead > 0 => Fate::Skip(Disposition::Coalesced, None),
+        CatchUpPolicy::All if sabotage!("catch-up-count-ignored") => Fate::Run,
         CatchUpPolicy::All if ahead >= catch_up.count_max.max(1) as usize => skipped(Reason::CatchUpCount),
         _ => Fate::Run,
     }

@@ -45,11 +45,15 @@ pub struct Job {
 
 impl Job {
     /// The trigger whose occurrence has `key`, as far as the key says: it begins with the trigger's name, or with
-    /// the kind of rule that has no times.
+    /// the kind of rule that has no times. In a back-fill's, `backfill:ID:` stands before it.
     pub fn trigger_of(&self, key: &str) -> Option<&Trigger> {
-        let (kind, _) = key.split_once(':')?;
+        let (kind, rest) = key.split_once(':')?;
+        let filled = if kind == "backfill" { rest.split_once(':').map(|(_, key)| key) } else { None };
+        let names = |key: &str, name: &str| key.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'));
         self.triggers.iter().find(|trigger| match trigger.when {
-            When::Time(_) => key.strip_prefix(&trigger.name).is_some_and(|rest| rest.starts_with(':')),
+            When::Time(_) => {
+                names(key, &trigger.name) || filled.is_some_and(|filled| names(filled, &trigger.name))
+            }
             When::After(_) => kind == "after",
             When::Boot => kind == "boot",
         })

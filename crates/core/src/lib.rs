@@ -6,8 +6,10 @@
 
 pub mod civil;
 pub mod error;
+pub mod guard;
 pub mod id;
 pub mod invariant;
+pub mod sabotage;
 pub mod time;
 pub mod zone;
 

@@ -1,6 +1,7 @@
 //! Occurrences and what becomes of each: exactly one disposition, with a reason from a closed set.
 
 use crate::id::{JobId, Revision, TriggerId};
+use crate::sabotage;
 use crate::time::{Timestamp, micros};
 use std::time::Duration;
 
@@ -153,7 +154,8 @@ impl SkipRange {
                 return;
             }
         }
-        ranges.push(Self { first: at, step: Duration::ZERO, count: 1, disposition, reason });
+        let count = if sabotage!("skip-range-off-by-one") { 2 } else { 1 };
+        ranges.push(Self { first: at, step: Duration::ZERO, count, disposition, reason });
     }
 }
 

@@ -15,6 +15,7 @@ use crate::id::{Fence, JobId, NodeId, Revision, RunId, TriggerId};
 use crate::job::OnLost;
 use crate::occurrence::Reason;
 use crate::retry::Retry;
+use crate::sabotage;
 use crate::time::Timestamp;
 
 /// How often a lost attempt is tried again; these are not counted as retries.
@@ -196,7 +197,8 @@ impl Run {
                 if *due > now {
                     return Err(Illegal::State("it is not due"));
                 }
-                next.fence = Fence(self.fence.0 + 1);
+                let grown = if sabotage!("fence-not-grown") { self.fence.0.max(1) } else { self.fence.0 + 1 };
+                next.fence = Fence(grown);
                 next.state = RunState::Leased(Lease {
                     owner,
                     fence: next.fence,
@@ -207,7 +209,7 @@ impl Run {
             }
             (_, RunEvent::Lease { .. }) => return Err(Illegal::State("it is not queued")),
             (RunState::Leased(lease), RunEvent::Ended { fence, attempt }) => {
-                if lease.fence != fence {
+                if lease.fence != fence && !sabotage!("any-fence-settles") {
                     return Err(Illegal::StaleFence { current: lease.fence, given: fence });
                 }
                 next.settle(lease.stop, attempt, policy, now);
@@ -240,14 +242,24 @@ impl Run {
         let retried = policy.retry.failures.contains(outcome, &attempt.exit);
         self.attempts.push(attempt);
         match outcome {
+            Outcome::Success if sabotage!("success-retried") && self.attempts.len() == 1 => {
+                self.state = RunState::Queued { due: now };
+            }
             Outcome::Success => self.finish(now, Verdict::Success, None),
             // Whoever asked for the end gets it, however the attempt met it.
-            _ if stop.is_some() => self.finish(now, Verdict::Cancelled, None),
+            _ if stop.is_some() && !sabotage!("cancel-forgotten") => {
+                self.finish(now, Verdict::Cancelled, None)
+            }
             Outcome::Cancelled => self.finish(now, Verdict::Cancelled, None),
             Outcome::Lost | Outcome::Interrupted => {
                 self.losses += 1;
                 match policy.on_lost {
-                    OnLost::Retry if self.losses <= LOSSES_MAX => self.state = RunState::Queued { due: now },
+                    OnLost::Fail if sabotage!("lost-fail-retried") => {
+                        self.state = RunState::Queued { due: now }
+                    }
+                    OnLost::Retry if self.losses <= LOSSES_MAX || sabotage!("lost-unbounded") => {
+                        self.state = RunState::Queued { due: now }
+                    }
                     OnLost::Hold => self.state = RunState::Held(Hold::Lost),
                     OnLost::Retry | OnLost::Fail => self.finish(now, Verdict::Lost, None),
                 }
@@ -255,7 +267,7 @@ impl Run {
             Outcome::Failed | Outcome::Timeout | Outcome::SpawnFailed => {
                 match policy.retry.wait(self.id, self.retries + 1).filter(|_| retried) {
                     Some(wait) => {
-                        self.retries += 1;
+                        self.retries += if sabotage!("retry-counted-twice") { 2 } else { 1 };
                         self.state = RunState::Queued { due: now.saturating_add(wait) };
                     }
                     None if outcome == Outcome::Timeout => self.finish(now, Verdict::Timeout, None),

@@ -6,6 +6,7 @@
 
 use crate::cron::Cron;
 use crate::error::Code;
+use crate::sabotage;
 use crate::time::{Timestamp, micros};
 use crate::zone::{Change, Span, Zone};
 use std::sync::Arc;
@@ -167,6 +168,7 @@ impl CronSchedule {
 
     fn rounds(&self) -> Rounds {
         match self.dst {
+            DstPolicy::Debian if sabotage!("fold-twice") => Rounds::Both,
             DstPolicy::Debian | DstPolicy::Skip if self.rule.is_fixed_time() => Rounds::First,
             DstPolicy::Debian | DstPolicy::Skip | DstPolicy::Both => Rounds::Both,
             DstPolicy::First => Rounds::First,
@@ -175,7 +177,7 @@ impl CronSchedule {
     }
 
     fn makes_up_for_gaps(&self) -> bool {
-        self.dst != DstPolicy::Skip && self.rule.is_fixed_time()
+        self.dst != DstPolicy::Skip && self.rule.is_fixed_time() && !sabotage!("gap-lost")
     }
 
     /// The first local second in a gap at which the rule would have fired.

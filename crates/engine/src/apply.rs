@@ -90,6 +90,7 @@ impl Engine {
         let boot = self.daemon().map(|_| clock::boot_id());
         let owner = owner.to_owned();
         let mut ask = Ask { jobs_all: true, ..Ask::default() };
+        let engine = self.clone();
         let work = move |book: &mut Book, _: &Snapshot| {
             let mut apply = Apply::new(book, &owner, &before);
             for one in &incoming {
@@ -99,6 +100,7 @@ impl Engine {
                 let kept: BTreeSet<&str> = incoming.iter().map(|i| i.spec.name.as_str()).collect();
                 apply.retire_others(&kept);
             }
+            engine.expect(&apply.learned);
             Ok((apply.changes, apply.learned))
         };
         if mode == ApplyMode::DryRun {
@@ -309,11 +311,10 @@ impl<'a> Apply<'a> {
             .cloned()
             .collect();
         for row in gone {
+            for trigger in self.triggers(row.id).iter().filter(|t| t.live) {
+                self.book.dispose(trigger.id, &so_far(&row));
+            }
             for mut trigger in self.triggers(row.id) {
-                if trigger.live {
-                    self.book.dispose(trigger.id, &so_far(&row));
-                    trigger = self.book.triggers[&trigger.id].clone();
-                }
                 trigger.state.next_at = None;
                 trigger.live = false;
                 self.book.put_trigger(trigger);

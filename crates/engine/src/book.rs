@@ -4,18 +4,20 @@
 //! pause, a submitted run. It has no effects and reads no clock; what must happen after the commit is returned
 //! beside the decision.
 
+use crate::backfill::is_backfill;
 use crate::definitions::Definitions;
-use crate::executor;
 use crate::past::Past;
+use crate::set_back::Repeated;
 use punctual_core::admission::{Admission, Arriving, admit};
-use punctual_core::attempt::{Attempt, Exit, Outcome};
+use punctual_core::attempt::Outcome;
 use punctual_core::fire::{self, Firing, Input};
 use punctual_core::id::{Fence, JobId, NodeId, Revision, RunId, TriggerId};
 use punctual_core::invariant;
 use punctual_core::job::{Job, Overlap};
 use punctual_core::occurrence::{Disposition, Occurrence, Reason, Skip, SkipRange};
 use punctual_core::queue::{self, Candidate, Capacity};
-use punctual_core::run::{Hold, Lease, Policy, Run, RunEvent, RunState, StopReason, Verdict};
+use punctual_core::run::{Hold, Policy, Run, RunEvent, RunState, StopReason, Verdict};
+use punctual_core::sabotage;
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::{Trigger, When};
 use punctual_store::row::{DedupRow, JobRow, RevisionRow, TriggerRow};
@@ -57,11 +59,12 @@ pub struct Effects {
 
 /// A snapshot being worked on.
 pub struct Book {
-    now: Timestamp,
+    pub(crate) now: Timestamp,
     definitions: Arc<Definitions>,
+    repeated: Arc<Repeated>,
     pub(crate) jobs: BTreeMap<JobId, JobRow>,
     pub(crate) triggers: BTreeMap<TriggerId, TriggerRow>,
-    runs: BTreeMap<RunId, Run>,
+    pub(crate) runs: BTreeMap<RunId, Run>,
     /// The unfinished ones of them, by job.
     unfinished: BTreeMap<JobId, BTreeSet<RunId>>,
     runs_new: BTreeSet<RunId>,
@@ -74,12 +77,17 @@ pub struct Book {
     ticks: u64,
     decision: Decision,
     pub(crate) effects: Effects,
-    past: Arc<Past>,
+    pub(crate) past: Arc<Past>,
 }
 
 impl Book {
-    /// Opens the book at `now`.
-    pub fn new(snapshot: &Snapshot, definitions: Arc<Definitions>, now: Timestamp) -> Self {
+    /// Opens the book at `now`. What is in `repeated` has run and runs no more.
+    pub fn new(
+        snapshot: &Snapshot,
+        definitions: Arc<Definitions>,
+        repeated: Arc<Repeated>,
+        now: Timestamp,
+    ) -> Self {
         let mut unfinished: BTreeMap<JobId, BTreeSet<RunId>> = BTreeMap::new();
         for run in &snapshot.runs {
             unfinished.entry(run.job).or_default().insert(run.id);
@@ -88,6 +96,7 @@ impl Book {
             unfinished,
             now,
             definitions,
+            repeated,
             jobs: snapshot.jobs.iter().map(|j| (j.id, j.clone())).collect(),
             triggers: snapshot.triggers.iter().map(|t| (t.id, t.clone())).collect(),
             runs: snapshot.runs.iter().map(|r| (r.id, r.clone())).collect(),
@@ -184,9 +193,10 @@ impl Book {
     pub fn next_of(&mut self, trigger: &Trigger, row: &TriggerRow) -> Option<Timestamp> {
         let When::Time(rule) = &trigger.when else { return None };
         if fire::is_delay(rule) {
+            // A run under way may be one that a rule of another kind made, before an edit.
             return match row.state.next_at {
+                _ if self.is_under_way(row.job, row.id) => None,
                 Some(next) => fire::delay_from(rule, &row.state, next),
-                None if self.is_under_way(row.job, row.id) => None,
                 None => fire::delay_from(rule, &row.state, self.now),
             };
         }
@@ -203,11 +213,12 @@ impl Book {
     }
 
     /// Whether a run of the trigger has not ended.
-    fn is_under_way(&self, job: JobId, trigger: TriggerId) -> bool {
+    pub(crate) fn is_under_way(&self, job: JobId, trigger: TriggerId) -> bool {
         self.unfinished.get(&job).into_iter().flatten().any(|run| self.runs[run].trigger == Some(trigger))
     }
 
-    fn take_firing(&mut self, job: &Arc<Job>, revision: Revision, mut row: TriggerRow, firing: Firing) {
+    fn take_firing(&mut self, job: &Arc<Job>, revision: Revision, mut row: TriggerRow, mut firing: Firing) {
+        self.pass_by_what_ran(job, &row, &mut firing);
         if firing.state != row.state {
             row.state = firing.state;
             self.put_trigger(row.clone());
@@ -220,6 +231,25 @@ impl Book {
         }
         for occurrence in firing.occurrences {
             self.admit(job, row.job, revision, Some(&row), occurrence, String::new(), Arriving::Fired);
+        }
+    }
+
+    /// Takes out what ran when the clock was ahead: that is its disposition, and it has been counted.
+    fn pass_by_what_ran(&mut self, job: &Job, row: &TriggerRow, firing: &mut Firing) {
+        if self.repeated.runs.is_empty() {
+            return;
+        }
+        let before = firing.occurrences.len();
+        let id = |o: &Occurrence| RunId::derive(&job.name, &row.name, &o.key, o.nominal);
+        firing.occurrences.retain(|occurrence| !self.repeated.runs.contains(&id(occurrence)));
+        let passed = before - firing.occurrences.len();
+        firing.state.fired -= passed as u64;
+        if passed > 0
+            && firing.state.next_at.is_none()
+            && let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name)
+        {
+            // It may have ended by the count alone.
+            firing.state.next_at = self.next_of(trigger, &TriggerRow { state: firing.state, ..row.clone() });
         }
     }
 
@@ -236,7 +266,12 @@ impl Book {
         arriving: Arriving,
     ) -> Option<RunId> {
         let (active, held) = self.unfinished(job_id);
-        let admission = admit(job.overlap, active.len(), held.len(), arriving);
+        let (active, held, filling) = self.beside(active, held, arriving);
+        let admission = match admit(job.overlap, active.len(), held.len(), arriving) {
+            // What is back-filled does not make a trigger skip, and is not cancelled for it: it goes on after.
+            Admission::Queue if filling && job.overlap != Overlap::Allow => Admission::Hold,
+            admission => admission,
+        };
         let state = match admission {
             Admission::Queue => RunState::Queued { due: occurrence.due },
             Admission::Hold | Admission::CancelOthers => RunState::Held(Hold::Overlap),
@@ -284,8 +319,45 @@ impl Book {
         Some(id)
     }
 
+    /// The unfinished runs that count for what arrives, and whether there are others: those of a back-fill count for
+    /// each other only.
+    fn beside(
+        &self,
+        mut active: Vec<RunId>,
+        mut held: Vec<RunId>,
+        arriving: Arriving,
+    ) -> (Vec<RunId>, Vec<RunId>, bool) {
+        let before = active.len() + held.len();
+        if arriving != Arriving::Backfilled {
+            let own = |id: &RunId| !is_backfill(&self.runs[id]);
+            active.retain(own);
+            held.retain(own);
+        }
+        let filling = active.len() + held.len() < before;
+        (active, held, filling)
+    }
+
     /// Applies an event to a run, with all that follows from its end. False if the run cannot take it.
     pub fn event(&mut self, id: RunId, event: RunEvent) -> bool {
+        let applied = self.change(id, event);
+        self.follow(applied.then_some(id).as_slice());
+        applied
+    }
+
+    /// Applies events that came about together. What follows from one end sees all of them: an occurrence is not skipped
+    /// because of a run whose end is known as well. The runs that took theirs.
+    pub fn events(&mut self, events: impl IntoIterator<Item = (RunId, RunEvent)>) -> Vec<RunId> {
+        let mut applied = Vec::new();
+        for (id, event) in events {
+            if self.change(id, event) {
+                applied.push(id);
+            }
+        }
+        self.follow(&applied);
+        applied
+    }
+
+    fn change(&mut self, id: RunId, event: RunEvent) -> bool {
         let Some(run) = self.runs.get(&id).cloned() else { return false };
         let Some(job) = self.definition(run.job, run.revision) else { return false };
         let policy = Policy { retry: job.retry, on_lost: job.on_lost };
@@ -293,34 +365,50 @@ impl Book {
         invariant!(I6, next.fence >= run.fence, "run {id}: fence {:?} after {:?}", next.fence, run.fence);
         let successes = next.attempts.iter().filter(|a| a.outcome == Outcome::Success).count();
         invariant!(I11, successes <= 1, "run {id} has {successes} successes");
-        self.runs_changed.insert(id);
-        self.runs.insert(id, next.clone());
         if matches!(event, RunEvent::Ended { .. }) {
             self.effects.attempted.push(next.clone());
         }
-        match (&next.state, event) {
-            (RunState::Leased(lease), RunEvent::Stop(_)) => self.effects.stopped.push((id, lease.fence)),
-            (RunState::Finished { verdict, .. }, _) => self.ended(&next, *verdict),
-            // It waits for a person; nothing waits for it.
-            (RunState::Held(Hold::Lost), _) => self.release(next.job),
-            _ => {}
+        if let (RunState::Leased(lease), RunEvent::Stop(_)) = (&next.state, event) {
+            self.effects.stopped.push((id, lease.fence));
         }
+        if next.is_finished()
+            && let Some(unfinished) = self.unfinished.get_mut(&run.job)
+        {
+            unfinished.remove(&id);
+        }
+        self.runs_changed.insert(id);
+        self.runs.insert(id, next);
         true
     }
 
-    /// What follows from the end of a run: the count of failures, its trigger's delay, held runs, other jobs.
-    fn ended(&mut self, run: &Run, verdict: Verdict) {
-        if let Some(unfinished) = self.unfinished.get_mut(&run.job) {
-            unfinished.remove(&run.id);
+    /// What follows from the ends among changed runs: the count of failures, held runs, then triggers that wait.
+    fn follow(&mut self, changed: &[RunId]) {
+        let mut ended = Vec::new();
+        for id in changed {
+            let run = self.runs[id].clone();
+            match run.state {
+                RunState::Finished { verdict, .. } => {
+                    self.count_failure(run.job, verdict);
+                    self.release(run.job);
+                    ended.push((run, verdict));
+                }
+                // It waits for a person; nothing waits for it.
+                RunState::Held(Hold::Lost) => self.release(run.job),
+                _ => {}
+            }
         }
-        self.count_failure(run.job, verdict);
-        if let Some(trigger) = run.trigger {
-            self.rearm(run.job, run.revision, trigger);
-        }
-        self.release(run.job);
-        let Some(name) = self.jobs.get(&run.job).map(|j| j.name.clone()) else { return };
-        for trigger in self.waiting_for(&name) {
-            self.fire(trigger, &Input::UpstreamEnded { run: run.id, verdict });
+        for (run, verdict) in ended {
+            if let Some(trigger) = run.trigger {
+                self.rearm(run.job, run.revision, trigger);
+            }
+            // What follows a job follows its present, not its past.
+            if is_backfill(&run) {
+                continue;
+            }
+            let Some(name) = self.jobs.get(&run.job).map(|j| j.name.clone()) else { continue };
+            for trigger in self.waiting_for(&name) {
+                self.fire(trigger, &Input::UpstreamEnded { run: run.id, verdict });
+            }
         }
     }
 
@@ -339,8 +427,12 @@ impl Book {
 
     /// Tells a trigger with a fixed delay that its run has ended, or was skipped.
     fn rearm(&mut self, job: JobId, revision: Revision, trigger: TriggerId) {
+        // The run may have been made before an edit: the rule in force counts, and another of its runs may go on.
+        let revision = self.jobs.get(&job).map_or(revision, |row| row.revision);
         if self.is_live(trigger) {
-            self.fire(trigger, &Input::RunEnded);
+            if !self.is_under_way(job, trigger) && !sabotage!("delay-not-rearmed") {
+                self.fire(trigger, &Input::RunEnded);
+            }
         } else if !self.triggers.contains_key(&trigger)
             && let Some(definition) = self.definition(job, revision)
             && definition.triggers.iter().any(is_delay)
@@ -349,11 +441,13 @@ impl Book {
         }
     }
 
-    /// Lets the oldest held run of a job go if nothing of it is queued or leased.
+    /// Lets the oldest held run of a job go, those of a back-fill last, if nothing of it is queued or leased.
     fn release(&mut self, job: JobId) {
         let (active, held) = self.unfinished(job);
         if active.is_empty()
-            && let Some(oldest) = held.into_iter().min_by_key(|id| (self.runs[id].nominal, *id))
+            && !sabotage!("held-never-released")
+            && let Some(oldest) =
+                held.into_iter().min_by_key(|id| (is_backfill(&self.runs[id]), self.runs[id].nominal, *id))
         {
             self.event(oldest, RunEvent::Release);
         }
@@ -390,7 +484,8 @@ impl Book {
     /// Whether the trigger is in force and its job neither paused nor retired.
     pub fn is_live(&self, trigger: TriggerId) -> bool {
         self.triggers.get(&trigger).is_some_and(|t| {
-            t.live && self.jobs.get(&t.job).is_some_and(|j| j.paused.is_none() && !j.retired)
+            let rests = |job: &JobRow| job.retired || (job.paused.is_some() && !sabotage!("pause-ignored"));
+            t.live && self.jobs.get(&t.job).is_some_and(|job| !rests(job))
         })
     }
 
@@ -405,7 +500,9 @@ impl Book {
             .collect();
         for (id, job, revision, nominal) in waiting {
             let Some(definition) = self.definition(job, revision) else { continue };
-            if definition.start_deadline.is_some_and(|d| self.now > nominal.saturating_add(d)) {
+            if definition.start_deadline.is_some_and(|d| self.now > nominal.saturating_add(d))
+                && !sabotage!("deadline-ignored")
+            {
                 self.event(id, RunEvent::Expire(Reason::StartDeadline));
             }
         }
@@ -435,37 +532,6 @@ impl Book {
                 self.effects.leased.push(self.runs[&id].clone());
             }
         }
-    }
-
-    /// Leases a run, under a fence that no lost time can have used.
-    fn lease(&mut self, id: RunId, owner: NodeId) -> bool {
-        let floor = self.past.fence_floor();
-        if let Some(run) = self.runs.get_mut(&id) {
-            run.fence = run.fence.max(floor);
-        }
-        self.event(id, RunEvent::Lease { owner })
-    }
-
-    /// Whether the run was started in a time that the store has lost. Then its attempt ended as the journal says; where
-    /// that does not say, the attempt is lost, too, and `onLost` decides.
-    fn has_lost_start(&mut self, id: RunId, node: NodeId) -> bool {
-        let Some(run) = self.runs.get(&id) else { return false };
-        let Some(start) = self.past.lost_start(run).cloned() else { return false };
-        let (run, fence, started) = (run.clone(), start.fence, Some(start.at));
-        let Some(job) = self.definition(run.job, run.revision) else { return false };
-        let number = run.next_attempt();
-        let attempt = match &start.ended {
-            Some(end) => executor::attempt(end, number, node, run.due, job.timeout),
-            None => {
-                let reason = "it was started in a time that the store has lost; how it ended is not known";
-                let exit = Exit { reason: Some(reason.into()), ..Exit::default() };
-                Attempt { number, node, started, finished: self.now, outcome: Outcome::Lost, exit }
-            }
-        };
-        let lease = Lease { owner: node, fence, since: start.at, started, stop: None };
-        self.runs.insert(id, Run { fence, state: RunState::Leased(lease), ..run });
-        self.event(id, RunEvent::Ended { fence, attempt });
-        true
     }
 
     /// The unfinished runs of a job: queued or leased, and held.
@@ -499,11 +565,20 @@ impl Book {
         let before = self.triggers.get(&row.id).map(|t| t.state.cursor);
         invariant!(
             I4,
-            before.is_none_or(|b| row.state.cursor >= b),
+            before.is_none_or(|b| row.state.cursor >= b) || sabotage!("cursor-back"),
             "trigger {}: cursor {:?} after {before:?}",
             row.id.0,
             row.state
         );
+        self.triggers_changed.insert(row.id);
+        self.triggers.insert(row.id, row);
+    }
+
+    /// Writes a trigger row whose cursor goes back because a person said so.
+    pub fn set_back(&mut self, row: TriggerRow) {
+        if !self.decision.set_back.contains(&row.id) {
+            self.decision.set_back.push(row.id);
+        }
         self.triggers_changed.insert(row.id);
         self.triggers.insert(row.id, row);
     }

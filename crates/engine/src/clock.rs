@@ -2,16 +2,26 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the module that may ask")]
 
+use crate::data_dir::DataDir;
+use crate::guarded::Guarded;
+use punctual_core::guard::Sample;
 use punctual_core::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+/// The two clocks are read at most so far apart,
+const READ_APART: Duration = Duration::from_millis(10);
+/// or this is the last try.
+const READS_MAX: u32 = 10;
+
 /// Where the time comes from.
 #[derive(Clone, Debug)]
 pub enum Clock {
-    /// The machine's.
+    /// The machine's, believed whatever it says.
     System,
+    /// A clock behind the guard: a large step is not believed until somebody confirms it.
+    Guarded(Arc<Guarded>),
     /// A test's, in microseconds since the epoch; it moves when it is told to.
     Manual(Arc<AtomicI64>),
 }
@@ -22,23 +32,61 @@ impl Clock {
         Self::Manual(Arc::new(AtomicI64::new(at.as_micros())))
     }
 
-    /// The present instant of the wall clock.
+    /// The machine's clock behind the guard, which goes on from what the last process of `data` believed.
+    pub fn guarded(data: &DataDir) -> Self {
+        Self::Guarded(Arc::new(Guarded::machine(data)))
+    }
+
+    /// A guarded clock that stands at `at` until it is moved: [`Clock::advance`] lets time pass,
+    /// [`Guarded::step`] sets its wall clock.
+    pub fn guarded_manual(at: Timestamp) -> Self {
+        Self::Guarded(Arc::new(Guarded::manual(at)))
+    }
+
+    /// The present instant.
     pub fn now(&self) -> Timestamp {
         match self {
-            Self::System => {
-                let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-                Timestamp::from_micros(since.map_or(0, punctual_core::time::micros))
-            }
+            Self::System => wall(),
+            Self::Guarded(guarded) => guarded.now(),
             Self::Manual(micros) => Timestamp::from_micros(micros.load(Ordering::SeqCst)),
         }
     }
 
-    /// Moves a manual clock forward; the system's is left alone.
+    /// Lets time pass on a clock that a test moves; the system's is left alone.
     pub fn advance(&self, by: Duration) {
-        if let Self::Manual(micros) = self {
-            micros.fetch_add(punctual_core::time::micros(by), Ordering::SeqCst);
+        match self {
+            Self::Manual(micros) => _ = micros.fetch_add(punctual_core::time::micros(by), Ordering::SeqCst),
+            Self::Guarded(guarded) => guarded.advance(by),
+            Self::System => {}
         }
     }
+
+    /// The guard, where there is one.
+    pub fn guard(&self) -> Option<&Arc<Guarded>> {
+        match self {
+            Self::Guarded(guarded) => Some(guarded),
+            Self::System | Self::Manual(_) => None,
+        }
+    }
+}
+
+fn wall() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp::from_micros(since.map_or(0, punctual_core::time::micros))
+}
+
+/// Both clocks at one instant: read again when this process was held up between the two.
+pub(crate) fn sample() -> Sample {
+    let mut before = since_boot();
+    for _ in 0..READS_MAX {
+        let wall = wall();
+        let boot = since_boot();
+        if boot.saturating_sub(before) <= READ_APART {
+            return Sample { wall, boot };
+        }
+        before = boot;
+    }
+    Sample { wall: wall(), boot: since_boot() }
 }
 
 /// An instant of the clock that only moves forward and counts suspended time, for waits on this machine.
@@ -57,6 +105,13 @@ impl Monotonic {
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
         Self(self.0.saturating_add(by))
+    }
+
+    /// This instant for a timer; never the zero that would unset it.
+    pub fn timespec(self) -> rustix::time::Timespec {
+        let time = self.0.max(Duration::from_nanos(1));
+        let tv_sec = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        rustix::time::Timespec { tv_sec, tv_nsec: time.subsec_nanos().into() }
     }
 
     /// How far ahead of `now` it is; zero if it is not.

@@ -10,6 +10,7 @@ use punctual_core::id::{JobId, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::occurrence::Occurrence;
 use punctual_core::run::{Run, RunEvent, StopReason};
+use punctual_core::sabotage;
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::When;
 use punctual_store::row::{DedupRow, JobRow, Pause, TriggerRow};
@@ -25,7 +26,7 @@ const KEYS_RESERVED: [&str; 6] = ["after:", "backfill:", "boot:", "event:", "ret
 /// A boot trigger's key outlives every boot.
 const BOOTS_KEPT: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// A cursor further ahead of the clock than this is worth a word.
-const AHEAD: Duration = Duration::from_secs(300);
+pub(crate) const AHEAD: Duration = Duration::from_secs(300);
 
 /// What a submitted run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +74,13 @@ impl Engine {
             if let Some(job) = book.definition(row.id, row.revision) {
                 can_carry_out(&job, &row.name)?;
             }
-            resume(book, row, triggers, if catch_up { Input::Tick } else { Input::Resumed }, boot.as_deref());
+            resume(
+                book,
+                row,
+                triggers,
+                if catch_up || sabotage!("resume-catches-up") { Input::Tick } else { Input::Resumed },
+                boot.as_deref(),
+            );
             Ok(())
         })
         .await
@@ -139,7 +146,7 @@ impl Engine {
                 let admitted =
                     book.admit(&job, row.id, row.revision, None, occurrence, params.clone(), arriving);
                 let run = admitted.expect("a submitted run is queued or held, never skipped");
-                if given {
+                if given && !sabotage!("dedup-forgotten") {
                     let expires = now.saturating_add(KEYS_KEPT);
                     book.remember(DedupRow { job: row.id, key: key.clone(), run, expires });
                 }
@@ -275,19 +282,6 @@ impl Engine {
         Ok(count)
     }
 
-    /// How many triggers in force have seen instants well ahead of the clock, and until when the last of them rests:
-    /// nothing is fired twice, so that a clock which was wrong for a time has silenced them.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub async fn ahead(&self) -> Result<Option<(usize, Timestamp)>, EngineError> {
-        let limit = self.clock().now().saturating_add(AHEAD);
-        let (_, triggers) = self.store().jobs().await?;
-        let cursors = triggers.iter().filter(|t| t.live).map(|t| t.state.cursor).filter(|c| *c > limit);
-        let (count, until) = cursors.fold((0, limit), |(count, until), c| (count + 1, until.max(c)));
-        Ok((count > 0).then_some((count, until)))
-    }
-
     async fn on_job<F>(&self, name: &str, work: F) -> Result<(), EngineError>
     where
         F: Fn(&mut Book, JobRow, Vec<TriggerRow>) -> Result<(), EngineError> + Send + Sync + 'static,
@@ -343,7 +337,7 @@ fn triggers_of(snapshot: &Snapshot, job: JobId) -> Vec<TriggerRow> {
 }
 
 /// Refuses a job that was loaded paused because its action is for another build: every run of it would fail.
-fn can_carry_out(job: &Job, name: &str) -> Result<(), EngineError> {
+pub(crate) fn can_carry_out(job: &Job, name: &str) -> Result<(), EngineError> {
     let Action::Unsupported(what) = &job.action else { return Ok(()) };
     Err(EngineError::State {
         message: format!("this build cannot carry out {what}, the action of job {name}"),
@@ -354,10 +348,15 @@ fn can_carry_out(job: &Job, name: &str) -> Result<(), EngineError> {
 
 /// Disposes of what fell due until now and takes the job's triggers out of the due set.
 fn pause(book: &mut Book, row: JobRow, triggers: Vec<TriggerRow>, reason: &str) {
+    // What one of them fires may end a run of another, which then goes on: they rest once all are settled.
     for trigger in triggers.iter().filter(|t| t.live) {
         book.dispose(trigger.id, &Input::Tick);
+    }
+    for trigger in triggers.iter().filter(|t| t.live) {
         let mut trigger = book.triggers[&trigger.id].clone();
-        trigger.state.next_at = None;
+        if !sabotage!("pause-ignored") {
+            trigger.state.next_at = None;
+        }
         book.put_trigger(trigger);
     }
     let row = book.jobs[&row.id].clone();
@@ -391,6 +390,9 @@ pub(crate) fn has_boot(job: &Job) -> bool {
 
 /// A job that comes to a daemon already running waits for the next boot, as it would with cron.
 pub(crate) fn remember_boot(book: &mut Book, job: JobId, boot: &str) {
+    if sabotage!("boot-forgotten") {
+        return;
+    }
     let expires = book.now().saturating_add(BOOTS_KEPT);
     book.remember(DedupRow { job, key: format!("boot:{boot}"), run: RunId(0), expires });
 }

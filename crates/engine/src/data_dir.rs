@@ -70,6 +70,11 @@ impl DataDir {
         self.root.join("logs")
     }
 
+    /// The newest instant that was believed, for the next process.
+    pub fn clock(&self) -> PathBuf {
+        self.root.join("clock")
+    }
+
     /// Where the output of an attempt is: made of the run's id and a number alone, never of what a client says.
     pub fn log(&self, run: RunId, attempt: u32) -> PathBuf {
         let day = Timestamp::from_micros(run.nominal_millis().saturating_mul(1000)).to_string();

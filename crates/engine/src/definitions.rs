@@ -22,12 +22,22 @@ impl Definitions {
 
     /// Adds a definition.
     pub fn insert(&mut self, id: JobId, revision: Revision, job: Arc<Job>) {
+        self.expect(id, &job);
+        self.jobs.insert((id, revision), job);
+    }
+
+    /// Remembers for whom the job may wait, once that definition is in force. It need not come to that.
+    pub fn expect(&mut self, id: JobId, job: &Job) {
         for trigger in &job.triggers {
             if let When::After(upstream) = &trigger.when {
                 self.downstream.entry(upstream.job.clone()).or_default().insert(id);
             }
         }
-        self.jobs.insert((id, revision), job);
+    }
+
+    /// A job that was expected does not exist.
+    pub fn forget(&mut self, id: JobId) {
+        self.downstream.values_mut().for_each(|jobs| _ = jobs.remove(&id));
     }
 
     /// Jobs that may wait for the job of that name.

@@ -34,6 +34,15 @@ pub enum EngineError {
     },
     /// The files of output could not be read or removed.
     Output(String),
+    /// It is refused for a reason with a page of its own.
+    Refused {
+        /// The page.
+        code: Code,
+        /// What and why.
+        message: String,
+        /// What to do instead.
+        hint: String,
+    },
     /// The store could not do it.
     Store(StoreError),
 }
@@ -48,6 +57,7 @@ impl EngineError {
             Self::Owned { .. } => Code("RUN004"),
             Self::State { .. } => Code("RUN005"),
             Self::Output(_) => Code("EXE021"),
+            Self::Refused { code, .. } => *code,
             Self::Store(error) => error.code(),
         }
     }
@@ -60,7 +70,7 @@ impl EngineError {
             Self::NoRun(_) => Some("punctual runs lists the runs".into()),
             Self::Definition(diagnostics) => diagnostics.first().and_then(|d| d.hint.clone()),
             Self::Owned { owner, .. } => Some(format!("edit {owner}; the daemon that serves it reloads it")),
-            Self::State { hint, .. } => Some(hint.clone()),
+            Self::State { hint, .. } | Self::Refused { hint, .. } => Some(hint.clone()),
             Self::Output(_) | Self::Store(_) => None,
         }
     }
@@ -76,7 +86,7 @@ impl fmt::Display for EngineError {
                 f.write_str(&texts.join("\n"))
             }
             Self::Owned { job, owner } => write!(f, "job {job} belongs to the definitions in {owner}"),
-            Self::State { message, .. } => f.write_str(message),
+            Self::State { message, .. } | Self::Refused { message, .. } => f.write_str(message),
             Self::Output(why) => write!(f, "the files of output cannot be pruned: {why}"),
             Self::Store(error) => error.fmt(f),
         }

@@ -1,6 +1,7 @@
 //! From a leased run to what the supervisor starts: command, environment contract, limits; and back from how its
 //! process ended to an outcome.
 
+use crate::backfill;
 use crate::handlers::Handled;
 use crate::supervisor::protocol::{AttemptId, Ended, Limits, Rlimits, Start, Told};
 use crate::supervisor::tree::MARK;
@@ -229,6 +230,9 @@ fn contract(job: &Job, run: &Run, params: &Map<String, Value>) -> Vec<(String, S
         ("PUNCTUAL_IDEMPOTENCY_KEY".to_owned(), run.id.to_string()),
         ("PUNCTUAL_FENCE".to_owned(), run.fence.0.to_string()),
     ];
+    if let Some(id) = backfill::id_of(&run.key).filter(|_| run.trigger.is_none()) {
+        contract.push(("PUNCTUAL_BACKFILL".to_owned(), id.to_owned()));
+    }
     if !params.is_empty() {
         contract.push(("PUNCTUAL_PARAMS".to_owned(), Value::Object(params.clone()).to_string()));
     }

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex};
 pub enum Message {
     /// Something may be due.
     Wake,
+    /// A commit's answer was not seen, and what it decided may not have been carried out.
+    Unsure,
     /// A handler's attempt ended.
     Handled(Handled),
     /// An attempt is to end.

@@ -8,6 +8,7 @@ use crate::book::{Book, Effects};
 use crate::error::EngineError;
 use crate::executor;
 use crate::handlers::Handled;
+use crate::quarantine::Kinds;
 use crate::shared::Engine;
 use crate::supervisor::Session;
 use crate::supervisor::journal::Past;
@@ -18,6 +19,7 @@ use punctual_core::fire::Input;
 use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunEvent, RunState};
+use punctual_core::sabotage;
 use punctual_core::time::Timestamp;
 use punctual_store::{Ask, Cycle, Done, Snapshot, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,7 +170,7 @@ impl Node {
         let seen = self.ended.clone();
         let (lost, effects, done) = self
             .write(ask, move |book, snapshot| {
-                let mut lost = Vec::new();
+                let (mut lost, mut settled) = (Vec::new(), Vec::new());
                 for run in &snapshot.runs {
                     let RunState::Leased(lease) = &run.state else { continue };
                     if lease.owner == me {
@@ -187,11 +189,13 @@ impl Node {
                             executor::lost(run, lease.owner, starts.get(&id).copied(), book.now())
                         }
                     };
-                    let is_lost = attempt.outcome == Outcome::Lost;
-                    if book.event(run.id, RunEvent::Ended { fence: lease.fence, attempt }) && is_lost {
+                    if attempt.outcome == Outcome::Lost {
                         lost.push(run.clone());
                     }
+                    settled.push((run.id, RunEvent::Ended { fence: lease.fence, attempt }));
                 }
+                let settled = book.events(settled);
+                lost.retain(|run: &Run| settled.contains(&run.id));
                 Ok(lost)
             })
             .await?;
@@ -232,6 +236,11 @@ impl Node {
                 decided.stopped.push((run.id, lease.fence));
             }
             if let Some(known) = running.remove(&id) {
+                if sabotage!("lost-while-alive") {
+                    self.adopt(&run, None);
+                    self.ended.insert((run.id, run.fence), executor::lost(&run, self.id, None, run.due));
+                    continue;
+                }
                 attached.adopted += 1;
                 self.adopt(&run, Some(Timestamp::from_micros(known.at_us)));
             } else if let Some(end) = ended.remove(&id) {
@@ -283,8 +292,8 @@ impl Node {
         result
     }
 
-    /// The last cycle may not have been carried out to its end: the next one looks first.
-    pub(crate) fn doubt(&mut self) {
+    /// Not all that was decided may have been carried out here: the next cycle looks first.
+    pub fn doubt(&mut self) {
         self.adrift = true;
     }
 
@@ -350,7 +359,10 @@ impl Node {
             false => BTreeMap::new(),
         };
         let mut ask = self.ask();
-        let free = self.slots.saturating_sub(self.running.len() - self.settling());
+        let free = match sabotage!("slots-ignored") {
+            true => usize::MAX,
+            false => self.slots.saturating_sub(self.running.len() - self.settling()),
+        };
         let slots = if executor.is_ready() && !held { free } else { 0 };
         ask.due = kinds.due.then_some((now, batch));
         // More than can start are looked at, so that what waits too long expires while every slot is taken.
@@ -376,7 +388,12 @@ impl Node {
                 book.start(id, slots, shadow, &shunned);
                 Ok(snapshot.due.len())
             })
-            .await?;
+            .await
+            .inspect_err(|_| {
+                if sabotage!("end-forgotten") {
+                    settled.iter().for_each(|key| _ = self.ended.remove(key));
+                }
+            })?;
         self.forget(&settled);
         executor.recorded(&settled);
         let mut cycled = Cycled { fired, finished: effects.finished.len(), ..Cycled::default() };
@@ -448,7 +465,7 @@ impl Node {
             cycled.started += 1;
             self.start(&job, run, executor);
         }
-        for (run, fence) in &effects.stopped {
+        for (run, fence) in effects.stopped.iter().filter(|_| !sabotage!("stop-not-sent")) {
             executor.stop(*run, *fence);
         }
         for run in &effects.attempted {
@@ -511,7 +528,7 @@ impl Node {
     pub fn ended(&mut self, ended: &Ended) -> bool {
         let Ok(id) = ended.attempt.run.parse::<RunId>() else { return false };
         let Some(running) = self.running.get(&id) else { return false };
-        if running.run.fence != Fence(ended.attempt.fence) {
+        if running.run.fence != Fence(ended.attempt.fence) && !sabotage!("any-fence-settles") {
             return false;
         }
         let number = running.run.next_attempt();
@@ -558,28 +575,18 @@ impl Node {
         }
         if let Err(EngineError::Store(StoreError::CycleMoved { current })) = &result {
             self.cycles = *current;
-            self.adrift = true;
+            self.adrift = !sabotage!("unknown-is-lost");
         }
         result
     }
 }
 
-/// The kinds of work that a cycle takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Kinds {
-    pub ended: bool,
-    pub due: bool,
-    pub queued: bool,
-}
-
-impl Kinds {
-    pub const ALL: Self = Self { ended: true, due: true, queued: true };
-}
-
 fn settle(book: &mut Book, ended: &BTreeMap<(RunId, Fence), Attempt>) {
-    for ((run, fence), attempt) in ended {
-        book.event(*run, RunEvent::Ended { fence: *fence, attempt: attempt.clone() });
-    }
+    book.events(
+        ended.iter().map(|((run, fence), attempt)| {
+            (*run, RunEvent::Ended { fence: *fence, attempt: attempt.clone() })
+        }),
+    );
 }
 
 /// When the present attempt of a leased run was due to start.

@@ -5,13 +5,16 @@
 //! does not is taken for an attempt that was lost, so that `onLost` decides about it; and what is run for the lost time
 //! is known as a possible duplicate.
 
+use crate::book::Book;
 use crate::error::EngineError;
+use crate::executor;
 use crate::inbox::Message;
 use crate::shared::Engine;
 use crate::supervisor::journal;
 use crate::supervisor::protocol::Ended;
-use punctual_core::id::{Fence, RunId};
-use punctual_core::run::{Run, RunState};
+use punctual_core::attempt::{Attempt, Exit, Outcome};
+use punctual_core::id::{Fence, NodeId, RunId};
+use punctual_core::run::{Lease, Run, RunEvent, RunState};
 use punctual_core::time::Timestamp;
 use punctual_store::row::{Comeback, ComebackKind};
 use std::collections::BTreeMap;
@@ -76,6 +79,39 @@ impl Past {
             (Some(until), RunState::Finished { at, .. }) => run.nominal <= until && *at >= until,
             (Some(until), _) => run.nominal <= until,
         })
+    }
+}
+
+impl Book {
+    /// Leases a run, under a fence that no lost time can have used.
+    pub(crate) fn lease(&mut self, id: RunId, owner: NodeId) -> bool {
+        let floor = self.past.fence_floor();
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.fence = run.fence.max(floor);
+        }
+        self.event(id, RunEvent::Lease { owner })
+    }
+
+    /// Whether the run was started in a time that the store has lost. Then its attempt ended as the journal says; where
+    /// that does not say, the attempt is lost, too, and `onLost` decides.
+    pub(crate) fn has_lost_start(&mut self, id: RunId, node: NodeId) -> bool {
+        let Some(run) = self.runs.get(&id) else { return false };
+        let Some(start) = self.past.lost_start(run).cloned() else { return false };
+        let (run, fence, started) = (run.clone(), start.fence, Some(start.at));
+        let Some(job) = self.definition(run.job, run.revision) else { return false };
+        let number = run.next_attempt();
+        let attempt = match &start.ended {
+            Some(end) => executor::attempt(end, number, node, run.due, job.timeout),
+            None => {
+                let reason = "it was started in a time that the store has lost; how it ended is not known";
+                let exit = Exit { reason: Some(reason.into()), ..Exit::default() };
+                Attempt { number, node, started, finished: self.now, outcome: Outcome::Lost, exit }
+            }
+        };
+        let lease = Lease { owner: node, fence, since: start.at, started, stop: None };
+        self.runs.insert(id, Run { fence, state: RunState::Leased(lease), ..run });
+        self.event(id, RunEvent::Ended { fence, attempt });
+        true
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is kept, and for how long: history by age, output by age and by bytes.
+//! What is kept, and for how long: history by age, output by age, by bytes, and by the runs a job keeps.
 //!
 //! A pass looks at the files of `logs`, the newest day first, and removes those that are too old, or beyond the bytes
 //! that may be kept. It never removes output of a run that has not ended, and by bytes nothing that was written to
@@ -6,6 +6,8 @@
 //!
 //! By age nothing is removed unless the wall clock has kept pace with the time since boot for an hour: a clock that
 //! is wrong by a year must not empty the directory before anybody can set it right.
+
+mod jobs;
 
 use crate::clock::Monotonic;
 use crate::data_dir::DataDir;
@@ -160,9 +162,13 @@ pub async fn prune_once(engine: &Engine, keep: &Keep, pass: Pass) -> Result<Prun
     // Of more than are listed at once the older ones are not known: then none of that age is touched.
     let unknown_below = if unfinished.len() >= RUNS_MAX { unfinished.first().copied() } else { None };
     let is_live = |run: RunId| unfinished.contains(&run) || unknown_below.is_some_and(|first| run < first);
-    let pruned = prune_output(engine.data(), keep, now, pass, &is_live)
+    let gone = jobs::prune(engine, pass).await?;
+    // In a dry pass they are still there, and must not count twice.
+    let gone_already = |path: &Path| gone.paths.contains(path);
+    let pruned = prune_output(engine.data(), keep, now, pass, &is_live, &gone_already)
         .map_err(|e| EngineError::Output(format!("{}: {e}", engine.data().logs().display())))?;
-    Ok(Pruned { history_rows, ..pruned })
+    let (files, bytes) = (pruned.files + gone.paths.len() as u64, pruned.bytes + gone.bytes);
+    Ok(Pruned { history_rows, files, bytes, ..pruned })
 }
 
 fn before(now: Timestamp, age: Duration) -> Timestamp {
@@ -177,7 +183,8 @@ struct Log {
     bytes: u64,
 }
 
-/// Removes output that is too old or too much. `is_live` says of which runs none is removed.
+/// Removes output that is too old or too much. `is_live` says of which runs none is removed, `is_gone` which files are
+/// as good as removed.
 ///
 /// # Errors
 /// The folder, or one of its days, cannot be read.
@@ -187,6 +194,7 @@ pub fn prune_output(
     now: Timestamp,
     pass: Pass,
     is_live: &dyn Fn(RunId) -> bool,
+    is_gone: &dyn Fn(&Path) -> bool,
 ) -> io::Result<Pruned> {
     let mut pruned = Pruned::default();
     let recent = before(now, RECENT).as_secs();
@@ -196,6 +204,9 @@ pub fn prune_output(
         for log in logs_of(&day)? {
             let too_much = keep.output_bytes.is_some_and(|max| pruned.bytes_kept + log.bytes > max);
             let path = day.join(&log.name);
+            if is_gone(&path) {
+                continue;
+            }
             let goes = old.is_some_and(|old| log.written_secs < old) || too_much && log.written_secs < recent;
             if !goes || run_of(&path).is_some_and(is_live) {
                 pruned.bytes_kept += log.bytes;
@@ -277,17 +288,22 @@ fn logs_of(day: &Path) -> io::Result<Vec<Log>> {
     };
     let mut logs = Vec::new();
     for entry in entries {
-        let entry = entry?;
-        // Gone meanwhile, or no file: nothing to keep or remove.
-        let Ok(meta) = entry.metadata() else { continue };
-        let name = entry.file_name();
-        if meta.is_file() && Path::new(&name).extension().is_some_and(|end| end == "log") {
-            let bytes = meta.len().div_ceil(BLOCK_BYTES) * BLOCK_BYTES;
-            logs.push(Log { name, written_secs: meta.mtime(), bytes });
-        }
+        logs.extend(log_at(&entry?.path()));
     }
     logs.sort_by(|a, b| b.written_secs.cmp(&a.written_secs).then_with(|| b.name.cmp(&a.name)));
     Ok(logs)
+}
+
+/// A file of output; `None` if it is none, or has gone meanwhile.
+fn log_at(path: &Path) -> Option<Log> {
+    let meta = fs::symlink_metadata(path).ok()?;
+    let is_log = meta.is_file() && path.extension().is_some_and(|end| end == "log");
+    let bytes = meta.len().div_ceil(BLOCK_BYTES) * BLOCK_BYTES;
+    is_log.then(|| Log {
+        name: path.file_name().unwrap_or_default().to_owned(),
+        written_secs: meta.mtime(),
+        bytes,
+    })
 }
 
 /// The run whose output a file is; its name begins with it.
@@ -353,7 +369,7 @@ mod tests {
         }
 
         fn prune(&self, keep: &Keep, pass: Pass) -> Pruned {
-            prune_output(&self.0, keep, NOW, pass, &|_| false).expect("pruned")
+            prune_output(&self.0, keep, NOW, pass, &|_| false, &|_| false).expect("pruned")
         }
     }
 
@@ -405,7 +421,7 @@ mod tests {
         let (live, log) = world.log(400, 10);
         let (_, ended) = world.log(400, 10);
         let keep = keep(Some(1), Some(1));
-        prune_output(&world.0, &keep, NOW, Pass::Real, &|run| run == live).expect("pruned");
+        prune_output(&world.0, &keep, NOW, Pass::Real, &|run| run == live, &|_| false).expect("pruned");
         assert!(log.exists() && !ended.exists());
     }
 
@@ -422,7 +438,7 @@ mod tests {
         fs::write(outside.join("a.log"), "mine").expect("written");
         std::os::unix::fs::symlink(&outside, world.0.logs().join("2020-01-01")).expect("linked");
         assert_eq!(
-            prune_output(&world.0, &keep(Some(0), Some(0)), NOW, Pass::Real, &|_| false)
+            prune_output(&world.0, &keep(Some(0), Some(0)), NOW, Pass::Real, &|_| false, &|_| false)
                 .expect("pruned")
                 .files,
             1

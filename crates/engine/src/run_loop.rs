@@ -181,12 +181,8 @@ impl Daemon {
         if rearmed > 0 {
             hands.observer.remark(&format!("{rearmed} triggers had stopped, and fire again"));
         }
-        let ahead = block_on(engine.ahead()).map_err(|e| e.to_string())?;
-        if let Some((count, until)) = ahead {
-            hands.observer.remark(&format!(
-                "the clock is behind what {count} triggers have seen, and none of them fires again before {until}; was \
-                 it set back?"
-            ));
+        if let Some(ahead) = block_on(engine.ahead_text()).map_err(|e| e.to_string())? {
+            hands.observer.remark(&ahead);
         }
         Ok(())
     }
@@ -217,6 +213,9 @@ impl Daemon {
                 drop(auditor);
                 return self.shut_down(at_stop);
             }
+            for remark in self.engine.watch_clock() {
+                self.hands.observer.remark(&remark);
+            }
             let retry = |daemon: &Self| Some(daemon.engine.clock().now().saturating_add(RETRY));
             let restored = self.restore_supervisor();
             let cycled = self.cycle_contained();
@@ -226,6 +225,7 @@ impl Daemon {
             let wake = match cycled {
                 // What ended meanwhile is recorded at once.
                 Ok(_) if self.node.has_ended() => None,
+                Ok(_) if self.part_with_outdated() => None,
                 Ok(cycled) => Some(self.wake(&cycled)),
                 Err(error) => {
                     self.check(&error)?;
@@ -254,10 +254,11 @@ impl Daemon {
     }
 
     fn wait(&self, until: Timestamp) -> Result<(), String> {
-        self.engine.pulse().rest(clock::since_boot(), until.since(self.engine.clock().now()));
+        let length = until.since(self.engine.clock().now());
+        self.engine.pulse().rest(clock::since_boot(), length);
         let link = self.hands.supervisor.as_ref().map(Supervisor::poll_fd);
         let event = self.engine.inbox().event();
-        self.timer.wait(until, event, link).map_err(|e| format!("the timer failed: {e}"))
+        self.timer.wait(length, event, link).map_err(|e| format!("the timer failed: {e}"))
     }
 
     /// When to look again if nothing happens before.
@@ -285,6 +286,7 @@ impl Daemon {
         for message in self.engine.inbox().take() {
             match message {
                 Message::Wake => {}
+                Message::Unsure => self.node.doubt(),
                 Message::Handled(handled) => self.node.handled(&handled),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
                 Message::Leases(leases) => self.audit(&leases),
@@ -342,6 +344,13 @@ impl Daemon {
         restored.map_err(|error| self.hands.observer.remark(&error)).is_ok()
     }
 
+    /// A supervisor from before an upgrade makes room for another once it holds nothing. Whether it does now.
+    fn part_with_outdated(&mut self) -> bool {
+        let idle = self.node.busy() == 0 && self.hands.notices.is_empty();
+        let outdated = self.hands.supervisor.take_if(|supervisor| idle && supervisor.is_outdated());
+        outdated.map(Supervisor::leave).is_some()
+    }
+
     fn shut_down(mut self, at_stop: AtStop) -> Result<(), String> {
         let grace = if at_stop == AtStop::End { self.node.grace_max() } else { Duration::ZERO };
         let limit = Monotonic::now().after(grace + SHUTDOWN);
@@ -383,7 +392,8 @@ impl Daemon {
         } else if left > 0 {
             let (them, timeout) = (counted(left, "attempt"), self.orphan_timeout.as_secs_f64());
             self.hands.observer.remark(&format!(
-                "{them} under way go on; the next daemon adopts them, and without one they are ended after {timeout} s"
+                "jobs under way go on ({them}); the next daemon adopts them, and without one they are ended after \
+                 {timeout} s"
             ));
         }
         let Some(supervisor) = self.hands.supervisor.take() else { return };

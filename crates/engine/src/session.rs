@@ -146,7 +146,9 @@ impl Daemon {
         self.hands.request(&Request::Ack { attempts: attached.unknown_ended });
         if attached.adopted + attached.ended > 0 {
             let (adopted, ended) = (counted(attached.adopted, "attempt"), attached.ended);
-            self.remark(&format!("{adopted} under way adopted, and {ended} that ended without a daemon"));
+            self.remark(&format!(
+                "the jobs of the daemon before are adopted: {adopted} under way, {ended} that ended meanwhile"
+            ));
         }
         self.say_who();
         Ok(())

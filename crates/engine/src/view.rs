@@ -2,6 +2,7 @@
 //! what has not happened yet.
 
 use crate::error::EngineError;
+use crate::set_back::Repeated;
 use crate::shared::Engine;
 use punctual_core::fire;
 use punctual_core::id::{JobId, Revision, RunId};
@@ -97,6 +98,8 @@ pub struct Status {
     pub quarantined: u64,
     /// Why the served definitions, as they stand in their files, are not in force.
     pub definitions_fault: Option<String>,
+    /// What is wrong with the clock, in a sentence.
+    pub clock_fault: Option<String>,
     /// Version and source of the zone table.
     pub zones: (String, String),
     /// The definitions served.
@@ -176,7 +179,7 @@ impl Engine {
     /// The store cannot be read.
     pub async fn runs(&self, filter: RunFilter) -> Result<Vec<RunView>, EngineError> {
         let runs = self.store().runs(filter).await?;
-        self.named(runs).await
+        self.with_names(runs).await
     }
 
     /// One run.
@@ -185,10 +188,14 @@ impl Engine {
     /// The store cannot be read.
     pub async fn run(&self, id: RunId) -> Result<Option<RunView>, EngineError> {
         let run = self.store().run(id).await?;
-        Ok(self.named(run.into_iter().collect()).await?.pop())
+        Ok(self.with_names(run.into_iter().collect()).await?.pop())
     }
 
-    async fn named(&self, runs: Vec<Run>) -> Result<Vec<RunView>, EngineError> {
+    /// The runs with the names that belong to them.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn with_names(&self, runs: Vec<Run>) -> Result<Vec<RunView>, EngineError> {
         let (jobs, triggers) = self.store().jobs().await?;
         let jobs: BTreeMap<_, _> = jobs.into_iter().map(|j| (j.id, j.name)).collect();
         let triggers: BTreeMap<_, _> = triggers.into_iter().map(|t| (t.id, t.name)).collect();
@@ -222,6 +229,7 @@ impl Engine {
         let names: BTreeMap<_, _> = triggers.iter().map(|t| (t.id, t.name.clone())).collect();
         let name_of = |t| names.get(&t).cloned().unwrap_or_default();
         let record = self.store().ticks(id, from, to).await?;
+        let repeated = self.repeated().await?;
         let mut ticks: Vec<Tick> = Vec::new();
         for run in record.runs {
             let Some(trigger) = run.trigger else { continue };
@@ -256,6 +264,7 @@ impl Engine {
             self.pending(&row, &triggers, from, to, &mut ticks).await?;
         }
         ticks.sort_by(|a, b| (a.nominal, &a.trigger).cmp(&(b.nominal, &b.trigger)));
+        keep_what_counts(&mut ticks, &repeated);
         ticks.truncate(TICKS_LISTED_MAX + 1);
         Ok(ticks)
     }
@@ -371,10 +380,30 @@ impl Engine {
             audited: self.audited(),
             quarantined: self.quarantined(),
             definitions_fault: self.definitions_fault(),
+            clock_fault: self.clock_fault().await?,
             zones: (self.zones().version().to_owned(), self.zones().source().to_owned()),
             owner: daemon.map(|d| d.owner).unwrap_or_default(),
         })
     }
+}
+
+/// Where cursors were set back, a nominal time may stand twice: a run counts, else what is to come, else one of the
+/// two reasons. Everywhere else two would be a fault, and are shown.
+fn keep_what_counts(ticks: &mut Vec<Tick>, repeated: &Repeated) {
+    let weight = |tick: &Tick| match tick.disposition {
+        _ if tick.run.is_some() => 2,
+        Disposition::Pending => 1,
+        _ => 0,
+    };
+    // The later of two is kept in the place of the earlier.
+    ticks.dedup_by(|later, earlier| {
+        let same = (later.nominal, &later.trigger) == (earlier.nominal, &earlier.trigger);
+        let twice = same && repeated.spans(later.nominal);
+        if twice && weight(later) >= weight(earlier) {
+            std::mem::swap(later, earlier);
+        }
+        twice
+    });
 }
 
 fn read_spec(row: &RevisionRow) -> Result<JobSpec, EngineError> {

@@ -128,7 +128,8 @@ impl Scheduler {
         })?;
         let options = SqliteOptions::new(punctual_engine::clock::since_boot);
         let store = Store::open_sqlite(&data.store(), options)?;
-        let engine = Engine::new(store, punctual_engine::zones::open(), Clock::System, data);
+        let clock = Clock::guarded(&data);
+        let engine = Engine::new(store, punctual_engine::zones::open(), clock, data);
         Ok(Self { engine, lock, jobs: Vec::new(), handlers: Handlers::new(), slots: SLOTS })
     }
 

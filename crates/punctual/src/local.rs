@@ -71,7 +71,8 @@ pub fn open(directory: &Path) -> Result<Option<Local>, Failure> {
     let options = SqliteOptions::new(clock::since_boot);
     let store = Store::open_sqlite(&data.store(), options)
         .map_err(|why| Failure::new(UNAVAILABLE, Diagnostic::error(why.code(), why.to_string())))?;
-    let engine = Engine::new(store, punctual_engine::zones::open(), Clock::System, data);
+    let clock = Clock::guarded(&data);
+    let engine = Engine::new(store, punctual_engine::zones::open(), clock, data);
     let router = punctual_server::router::router(engine.clone());
     Ok(Some(Local { router, engine, _lock: lock }))
 }

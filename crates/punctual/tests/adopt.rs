@@ -126,9 +126,36 @@ fn an_upgrade_leaves_the_jobs_alone() {
     world.program = newer;
     assert!(world.stop().success());
     let said = fs::read_to_string(world.path("daemon.log")).expect("a log");
-    assert!(said.contains("1 attempt under way go on"), "{said}");
+    assert!(said.contains("jobs under way go on (1 attempt)"), "{said}");
     world.start();
-    assert_eq!((world.supervisors(), is_alive(pid)), (supervisors, true));
+    assert_eq!((world.supervisors(), is_alive(pid)), (supervisors.clone(), true));
+    go(&world);
+    ended_well(&world, pid);
+    // Once it holds nothing, the supervisor is of the newer version, too.
+    let newer = || world.supervisors().first().filter(|pid| **pid != supervisors[0]).copied();
+    let newer = until("another supervisor", newer);
+    let program = fs::read_link(format!("/proc/{newer}/exe")).expect("it runs");
+    assert_eq!(program, world.program);
+    assert_eq!(world.json(&["trigger", "long", "--wait"])["attempts"][0]["exitCode"], 3);
+}
+
+#[test]
+fn a_copy_of_the_data_leaves_the_jobs_of_the_original_alone() {
+    let mut world = world("original", &LONG.replace("name: long", "name: long, onLost: hold"));
+    let pid = begun(&world);
+    // At rest but for its jobs; a copy knows their processes from the journal.
+    assert!(world.stop().success());
+    let mut copy = World::new("adopt-copy", "jobs: [{name: other}]");
+    let copied = std::process::Command::new("cp")
+        .args(["-r", "--"])
+        .args([world.path("data"), copy.path("data")])
+        .status();
+    assert!(copied.expect("cp is there").success());
+    copy.start();
+    assert_eq!(copy.runs()[0]["attempts"][0]["outcome"], "lost", "the copy does not hold it");
+    assert!(is_alive(pid), "it was killed");
+    assert!(copy.end().success());
+    world.start();
     go(&world);
     ended_well(&world, pid);
 }
@@ -251,7 +278,7 @@ fn jobs_that_were_told_to_end_with_the_daemon_do_and_twice_kills_them() {
     signal(world.daemon(), Signal::INT);
     assert_eq!(world.wait().code(), Some(130));
     until("all to be gone", || (world.alive().is_empty() && world.supervisors().is_empty()).then_some(()));
-    world.start_with(&["--at-stop", "end"], &[]);
+    world.start_with(&["--at-stop", "end", "--orphan-timeout", "0s"], &[]);
     assert_eq!(outcomes(&ended(&world)), ["interrupted"]);
 }
 

@@ -26,7 +26,7 @@ struct Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         let pid = self.process.id().to_string();
-        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        let _ = Command::new("kill").args(["-INT", &pid]).status();
         let _ = self.process.wait();
         let _ = std::fs::remove_dir_all(&self.directory);
     }

@@ -64,8 +64,8 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // Asked to end, the daemon takes its jobs along.
-        let _ = Command::new("kill").arg(self.daemon.id().to_string()).status();
+        // At a terminal, the daemon would be interrupted, and takes its jobs along.
+        let _ = Command::new("kill").args(["-INT", &self.daemon.id().to_string()]).status();
         let _ = self.daemon.wait();
     }
 }

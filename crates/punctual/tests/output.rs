@@ -284,6 +284,21 @@ fn each_attempt_has_a_line_in_the_attempt_log() {
 }
 
 #[test]
+fn a_job_that_keeps_few_runs_keeps_the_newest() {
+    let world = world(
+        "keep-runs",
+        "- {name: few, run: 'echo hello', output: {keepRuns: 2}}\n- {name: all, run: 'echo hello'}\n",
+    );
+    let few: Vec<Value> = (0..5).map(|_| run(&world, "few")).collect();
+    let all = run(&world, "all");
+    assert_eq!(world.json(&["prune", "--dry-run"])["outputFiles"], 3);
+    assert_eq!(world.json(&["prune"])["outputFiles"], 3);
+    let kept = [&few[3], &few[4], &all].map(|run| log(&world, run));
+    assert!(kept.iter().all(|log| log.exists()));
+    assert_eq!(logs(&world).len(), 3);
+}
+
+#[test]
 fn old_output_goes_and_that_of_runs_under_way_stays() {
     let world = world(
         "prune",
@@ -310,4 +325,56 @@ fn old_output_goes_and_that_of_runs_under_way_stays() {
     let told = world.command(&["logs", id(&old)]);
     assert!(String::from_utf8_lossy(&told.stderr).contains("or it was pruned"));
     assert!(String::from_utf8_lossy(&world.command(&["doctor"]).stdout).contains("in 2 files since"));
+}
+
+/// Prints what floods cost: `cargo nextest run -p punctual --test output measure --run-ignored only --no-capture`.
+#[test]
+#[ignore = "a measurement, of half a minute a line"]
+fn measure_floods() {
+    let tick =
+        |n: u32| format!("- {{name: tick-{n}, run: [/bin/true], schedule: '* * * * * *', overlap: allow}}\n");
+    let floods = "- {name: flood, run: 'exec yes', overlap: allow, output: {maxBytes: 1Mi}}
+- {name: redacted, run: 'exec yes', overlap: allow, env: {K: 's3cr3t'}, output: {maxBytes: 1Mi, redact: [K]}}
+";
+    let jobs = (0..10).map(tick).collect::<String>() + floods;
+    for (job, count) in [("flood", 0), ("flood", 1), ("flood", 4), ("redacted", 1)] {
+        let world = world(&format!("measure-{job}-{count}"), &jobs);
+        let flooding: Vec<Value> = (0..count).map(|_| world.json(&["trigger", job])).collect();
+        std::thread::sleep(std::time::Duration::from_secs(30));
+        let ids: Vec<&str> = flooding.iter().map(id).collect();
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", world.supervisors()[0])).expect("it lives");
+        let peak = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");
+        ids.iter().for_each(|id| assert!(world.command(&["cancel", id]).status.success()));
+        let ended =
+            |id: &&str| world.runs().into_iter().find(|run| run["id"] == **id && run["state"] == "finished");
+        let mut bytes_a_second = 0.0;
+        for id in &ids {
+            let run = until("the end of a flood", || ended(id));
+            let secs = run["attempts"][0]["cpuMs"].as_f64().unwrap_or(0.0) / 1000.0;
+            let kept = fs::read(log(&world, &run)).expect("readable");
+            let cut = String::from_utf8_lossy(&kept);
+            let (_, cut) = cut.split_once("[punctual: ").expect("it was cut");
+            let cut: f64 = cut.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+            println!("  a flood: {cut} bytes, {secs} s of processor");
+            bytes_a_second += cut / 30.0;
+        }
+        let mut delays: Vec<u64> = world
+            .runs()
+            .iter()
+            .filter(|run| run["job"].as_str().is_some_and(|job| job.starts_with("tick")))
+            .filter_map(|run| run["attempts"][0]["startDelayUs"].as_u64())
+            .collect();
+        delays.sort_unstable();
+        let at = |part: usize| delays[(delays.len() - 1) * part / 100] / 1000;
+        println!(
+            "{count} x {job}: {:.0} MB/s, {peak}; {} starts, delay p50 {} ms, p90 {} ms, p99 {} ms, most {} ms",
+            bytes_a_second / 1e6,
+            delays.len(),
+            at(50),
+            at(90),
+            at(99),
+            at(100)
+        );
+    }
 }

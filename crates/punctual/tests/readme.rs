@@ -173,7 +173,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         for child in &mut self.0 {
             // A daemon is asked to end, so that its jobs end with it.
-            let _ = Command::new("kill").arg(child.id().to_string()).status();
+            let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
             let _ = child.wait();
         }
     }

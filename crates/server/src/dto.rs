@@ -1,6 +1,8 @@
 //! The shapes users see, exactly as `docs/reference/json.md` says: camelCase, instants as RFC 3339 in UTC, what is
 //! absent is `null`. The client reads the same types that the server writes.
 
+pub use crate::routes::backfill::{BackfillDto, BackfillRequestDto};
+pub use crate::routes::clock::{AcceptedDto, AheadDto, ClockDto, SaidDto, SetBackDto};
 use punctual_core::attempt::Attempt;
 use punctual_core::run::{Run, RunState};
 use punctual_core::time::Timestamp;
@@ -384,6 +386,8 @@ pub struct StatusDto {
     pub shadow: bool,
     /// Items set aside since it started because they could not be decided; above 0 is a bug of Punctual.
     pub quarantined: u64,
+    /// What is wrong with its clock, in a sentence.
+    pub clock_fault: Option<String>,
     /// The definitions it serves.
     pub definitions: Option<String>,
     /// Why these, as they stand in their files, are not in force: the first of their errors.
@@ -411,7 +415,7 @@ pub struct AuditDto {
 /// What was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AcceptedDto {
+pub struct StoreAcceptedDto {
     /// Why nothing fired until now; `null` if nothing was held.
     pub held: Option<String>,
 }
@@ -440,6 +444,7 @@ impl From<Status> for StatusDto {
             shadow: status.shadow,
             quarantined: status.quarantined,
             definitions_fault: status.definitions_fault,
+            clock_fault: status.clock_fault,
             definitions: Some(status.owner).filter(|o| !o.is_empty()),
         }
     }

@@ -51,7 +51,9 @@ impl From<EngineError> for ApiError {
         let status = match &error {
             EngineError::NoJob { .. } | EngineError::NoRun(_) => StatusCode::NOT_FOUND,
             EngineError::Definition(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            EngineError::Owned { .. } | EngineError::State { .. } => StatusCode::CONFLICT,
+            EngineError::Owned { .. } | EngineError::State { .. } | EngineError::Refused { .. } => {
+                StatusCode::CONFLICT
+            }
             EngineError::Output(_) | EngineError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self { status, code: error.code(), message: error.to_string(), hint: error.hint() }

@@ -222,6 +222,66 @@ async fn a_key_makes_one_run() {
 }
 
 #[tokio::test]
+async fn a_back_fill_is_previewed_made_and_cancelled() {
+    let (_scratch, _, router) = served("backfill");
+    let url = "/v1/jobs/backup/backfill";
+    let body = |more: &str| format!(r#"{{"from":"2026-11-17T02:00","to":"2026-11-20T02:00"{more}}}"#);
+    let (status, shown) = ask(&router, url, Some(&body(r#","dryRun":true"#))).await;
+    assert_eq!((status, &shown["runs"], &shown["made"]), (StatusCode::OK, &json!(3), &json!(0)));
+    assert_eq!(
+        (&shown["from"], &shown["first"]),
+        (&json!("2026-11-16T18:00:00Z"), &json!("2026-11-16T18:00:00Z")),
+        "in the job's zone, the first included"
+    );
+    let (_, made) = ask(&router, url, Some(&body(r#","id":"week","spread":"1m""#))).await;
+    assert_eq!((&made["made"], &made["existing"]), (&json!(3), &json!(0)));
+    let (_, made) = ask(&router, url, Some(&body(r#","id":"week""#))).await;
+    assert_eq!((&made["made"], &made["existing"]), (&json!(0), &json!(3)));
+    let (_, cancelled) = ask(&router, "/v1/backfills/week/cancel", Some("")).await;
+    assert_eq!(cancelled.as_array().map(Vec::len), Some(3));
+    for (more, status, code) in [
+        (r#","max":2"#, StatusCode::CONFLICT, "API050"),
+        (r#","spread":"soon""#, StatusCode::BAD_REQUEST, "API009"),
+        (r#","all":true,"onlyMissed":true"#, StatusCode::BAD_REQUEST, "API009"),
+        (r#","limit":2"#, StatusCode::BAD_REQUEST, "API005"),
+    ] {
+        let (got, error) = ask(&router, url, Some(&body(more))).await;
+        assert_eq!((got, &error["error"]["code"]), (status, &json!(code)), "{more}");
+    }
+}
+
+#[tokio::test]
+async fn the_clock_says_how_it_stands() {
+    let (_scratch, _, router) = served("clock");
+    let (status, clock) = ask(&router, "/v1/clock", None).await;
+    assert_eq!(
+        (status, &clock["verdict"], &clock["now"]),
+        (StatusCode::OK, &json!("steady"), &clock["wall"])
+    );
+    assert_eq!(
+        keys(&clock),
+        [
+            "now",
+            "wall",
+            "movedMs",
+            "verdict",
+            "byMs",
+            "doubtedMs",
+            "synchronised",
+            "synchronisedBy",
+            "aheadTriggers",
+            "ahead",
+            "said"
+        ]
+    );
+    let (_, accepted) = ask(&router, "/v1/clock/accept", Some(r#"{"by":"ann"}"#)).await;
+    assert_eq!(accepted["accepted"], false);
+    let (_, done) = ask(&router, "/v1/clock/set-back", Some(r#"{"by":"ann"}"#)).await;
+    assert_eq!(done["triggers"], 0);
+    assert_eq!(ask(&router, "/v1/status", None).await.1["clockFault"], Value::Null);
+}
+
+#[tokio::test]
 async fn runs_are_cancelled_and_retried() {
     let (_scratch, _, router) = served("cancel");
     let (_, cancelled) = ask(&router, &format!("/v1/runs/{}/cancel", id_of("ready")), Some("")).await;

@@ -71,8 +71,11 @@ pub struct Decision {
     pub jobs: Vec<JobRow>,
     /// New definitions.
     pub revisions: Vec<RevisionRow>,
-    /// New or changed triggers, whole rows. A cursor that would go back is refused.
+    /// New or changed triggers, whole rows. A cursor that would go back is refused, unless
+    /// `set_back` names its trigger.
     pub triggers: Vec<TriggerRow>,
+    /// Triggers among them whose cursor may go back, because a person said so.
+    pub set_back: Vec<TriggerId>,
     /// New runs, queued, held, or leased at once. One whose (job, key) is taken by an unfinished run is not
     /// written and is named in [`Done::taken`]. A run that is new and already finished goes straight to history.
     pub runs_new: Vec<Run>,

@@ -16,6 +16,8 @@ pub mod ask;
 #[cfg(test)]
 mod conformance;
 pub mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod memory;
 pub mod row;
 mod segment;

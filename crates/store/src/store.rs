@@ -52,6 +52,13 @@ impl Store {
     /// See [`StoreError`]; nothing has changed but with [`StoreError::CommitUnknown`] and [`StoreError::Io`],
     /// after which the node's cycle tells.
     pub async fn transact(&self, ask: Ask, deadline: Duration, decide: Decide) -> Result<Done> {
+        #[cfg(feature = "faults")]
+        return crate::faults::transact(self, ask, deadline, decide).await;
+        #[cfg(not(feature = "faults"))]
+        self.transact_plain(ask, deadline, decide).await
+    }
+
+    pub(crate) async fn transact_plain(&self, ask: Ask, deadline: Duration, decide: Decide) -> Result<Done> {
         match self {
             Self::Sqlite(store) => store.transact(ask, deadline, decide).await,
             Self::Memory(store) => store.transact(&ask, decide),
@@ -112,6 +119,8 @@ impl Store {
     /// # Errors
     /// The store cannot be read, or not in time.
     pub async fn jobs(&self) -> Result<(Vec<JobRow>, Vec<TriggerRow>)> {
+        #[cfg(feature = "faults")]
+        crate::faults::read()?;
         match self {
             Self::Sqlite(store) => store.read(|reader| reader.jobs()).await,
             Self::Memory(store) => store.jobs(),
@@ -134,6 +143,8 @@ impl Store {
     /// # Errors
     /// The store cannot be read, or not in time.
     pub async fn definitions(&self, wanted: &[(JobId, Revision)]) -> Result<Vec<RevisionRow>> {
+        #[cfg(feature = "faults")]
+        crate::faults::read()?;
         match self {
             Self::Sqlite(store) => {
                 let wanted = wanted.to_vec();
@@ -167,6 +178,8 @@ impl Store {
     /// # Errors
     /// The store cannot be read, or not in time.
     pub async fn run(&self, id: RunId) -> Result<Option<Run>> {
+        #[cfg(feature = "faults")]
+        crate::faults::read()?;
         match self {
             Self::Sqlite(store) => store.read(move |reader| reader.run_by_id(id)).await,
             Self::Memory(store) => store.run(id),
@@ -215,6 +228,8 @@ impl Store {
     /// # Errors
     /// The store cannot be read, or not in time.
     pub async fn node_cycle(&self, node: NodeId) -> Result<Option<u64>> {
+        #[cfg(feature = "faults")]
+        crate::faults::read()?;
         match self {
             Self::Sqlite(store) => store.read(move |reader| reader.node_cycle(node)).await,
             Self::Memory(store) => store.node_cycle(node),
@@ -248,6 +263,8 @@ impl Store {
     /// # Errors
     /// The store cannot be read, or not in time.
     pub async fn earliest_due(&self) -> Result<Option<Timestamp>> {
+        #[cfg(feature = "faults")]
+        crate::faults::read()?;
         match self {
             Self::Sqlite(store) => store.read(|reader| reader.earliest_due()).await,
             Self::Memory(store) => store.earliest_due(),

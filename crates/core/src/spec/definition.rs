@@ -79,6 +79,9 @@ pub struct JobSpec {
     /// Whether the job writes its output file itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub output_direct: bool,
+    /// Output is kept of so many of its runs; `None`: of all that are young enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_keep_runs: Option<u32>,
     /// Variables whose values are replaced in the output that is kept.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub redact: BTreeSet<String>,
@@ -366,6 +369,7 @@ impl JobSpec {
             limits: LimitsSpec::default(),
             output_bytes_max: 8 << 20,
             output_direct: false,
+            output_keep_runs: None,
             redact: BTreeSet::new(),
             on_failure: None,
         }

@@ -16,6 +16,9 @@ const TOO_SHORT: Code = Code("DEF131");
 /// Shorter values are not replaced in output: they would be found everywhere.
 pub const SECRET_BYTES_MIN: usize = 4;
 
+/// No job keeps the output of more runs by number; beyond it, age and bytes decide.
+pub(crate) const KEEP_RUNS_MAX: i64 = 5000;
+
 /// Who writes the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -41,6 +44,9 @@ pub(crate) fn read(reader: &mut Reader<'_>, entry: Option<&Entry>, spec: &mut Jo
         spec.output_bytes_max = bytes;
     }
     spec.output_direct = reader.choice(fields.get("mode")) == Some(Mode::Direct);
+    spec.output_keep_runs = reader
+        .integer(fields.get("keepRuns"), 1, KEEP_RUNS_MAX)
+        .map(|runs| u32::try_from(runs).expect("at most KEEP_RUNS_MAX"));
     if let Some(redact) = fields.get("redact") {
         for node in redact.node.list().unwrap_or(std::slice::from_ref(&redact.node)) {
             if let Some((name, _)) = reader.scalar(node, "the name of a variable") {

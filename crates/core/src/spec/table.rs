@@ -275,6 +275,11 @@ pub static OUTPUT: Shape = Shape {
         )
         .or("capped"),
         Key::new(
+            "keepRuns",
+            &Kind::Integer(1, super::output::KEEP_RUNS_MAX),
+            "the output of so many ended runs is kept, the newest; absent: of all that are young enough",
+        ),
+        Key::new(
             "redact",
             &Kind::List(&Kind::Text),
             "variables of `env` (or PUNCTUAL_PARAM_X) whose values are replaced by `[redacted]` in what is kept",

@@ -137,7 +137,11 @@ impl Child {
         self.told = Some(told);
         // A stopped process acts on TERM only once it goes on.
         for signal in [Signal::TERM, Signal::CONT] {
-            tree::signal_tree(self.pid(), signal);
+            // The launcher may not have entered yet.
+            match self.group.as_ref().filter(|group| !group.processes().is_empty()) {
+                Some(group) => group.signal(signal),
+                None => tree::signal_tree(self.pid(), signal),
+            }
         }
         self.deadline = Some(Monotonic::now().after(Duration::from_millis(self.start.grace_ms)));
         self.killing = true;

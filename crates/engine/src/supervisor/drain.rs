@@ -21,6 +21,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
 
 /// Output could not be kept.
 const NOT_KEPT: Code = Code("EXE020");
@@ -32,6 +33,8 @@ const LAST_READS_MAX: usize = 16;
 const EVENTS_MAX: usize = 256;
 /// Floods must not take the processor from those who start jobs.
 const NICE: i32 = 5;
+/// Once it is given up, so long an output may take to be written: a disk that hangs must not keep a run from ending.
+const CLOSE: Duration = Duration::from_secs(10);
 /// The event that is an order and not a pipe.
 const ORDER: u64 = 0;
 
@@ -44,8 +47,12 @@ pub struct Drains {
     wake: Arc<OwnedFd>,
     /// Readable once something has been closed since [`Drains::seen`].
     closed: Arc<OwnedFd>,
+    busy: Busy,
     next: u64,
 }
+
+/// Since when the thread has been at its present turn, milliseconds since boot; 0: it waits.
+type Busy = Arc<AtomicU64>;
 
 /// One pipe that is being emptied.
 #[derive(Debug)]
@@ -54,6 +61,7 @@ pub struct Drain {
     state: Arc<State>,
     orders: Sender<Order>,
     wake: Arc<OwnedFd>,
+    busy: Busy,
 }
 
 #[derive(Debug, Default)]
@@ -89,18 +97,20 @@ impl Drains {
         let (wake, closed) = (event()?, event()?);
         epoll::add(&poll, &wake, epoll::EventData::new_u64(ORDER), epoll::EventFlags::IN)?;
         let (orders, taken) = mpsc::channel();
+        let busy = Busy::default();
         let thread = Thread {
             orders: taken,
             poll: poll.clone(),
             wake: wake.clone(),
             closed: closed.clone(),
+            busy: busy.clone(),
             open: BTreeMap::new(),
             tails: Tails::default(),
             piece: vec![0; READ_BYTES],
             clean: Vec::new(),
         };
         std::thread::Builder::new().name("output".into()).spawn(move || thread.run())?;
-        Ok(Self { orders, poll, wake, closed, next: ORDER + 1 })
+        Ok(Self { orders, poll, wake, closed, busy, next: ORDER + 1 })
     }
 
     /// Empties `pipe`, which must not block, through `redactor` into `output` until it ends or is given up.
@@ -122,7 +132,8 @@ impl Drains {
         let (pipe, name) = (File::from(pipe), name.to_owned());
         let open = Open { pipe, output, redactor, state: state.clone(), name };
         let _ = self.orders.send(Order::Open(id, Box::new(open)));
-        Ok(Drain { id, state, orders: self.orders.clone(), wake: self.wake.clone() })
+        let (orders, wake, busy) = (self.orders.clone(), self.wake.clone(), self.busy.clone());
+        Ok(Drain { id, state, orders, wake, busy })
     }
 
     /// Readable once some output has been closed.
@@ -147,11 +158,20 @@ impl Drain {
         self.state.closed.load(Ordering::Acquire)
     }
 
-    /// Takes what is in the pipe now, and no more, though somebody may hold it open.
-    pub fn give_up(&self) {
+    /// Takes what is in the pipe now, and no more, though somebody may hold it open. The answer is how long to wait for
+    /// it to be written: not at all where the thread has been stuck for as long as that already.
+    pub fn give_up(&self) -> Duration {
         let _ = self.orders.send(Order::GiveUp(self.id));
         notify(&self.wake);
+        match self.busy.load(Ordering::Relaxed) {
+            0 => CLOSE,
+            since => CLOSE.saturating_sub(Duration::from_millis(millis().saturating_sub(since))),
+        }
     }
+}
+
+fn millis() -> u64 {
+    u64::try_from(crate::clock::since_boot().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn notify(event: &OwnedFd) {
@@ -164,6 +184,7 @@ struct Thread {
     poll: Arc<OwnedFd>,
     wake: Arc<OwnedFd>,
     closed: Arc<OwnedFd>,
+    busy: Busy,
     open: BTreeMap<u64, Open>,
     tails: Tails,
     piece: Vec<u8>,
@@ -176,6 +197,7 @@ impl Thread {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         loop {
             events.clear();
+            self.busy.store(0, Ordering::Relaxed);
             match epoll::wait(&self.poll, spare_capacity(&mut events), None) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
@@ -183,6 +205,7 @@ impl Thread {
                     return;
                 }
             }
+            self.busy.store(millis(), Ordering::Relaxed);
             let _ = rustix::io::read(&*self.wake, &mut [0_u8; 8]);
             let given_up = self.take_orders();
             for event in &events {
@@ -328,6 +351,43 @@ mod tests {
         wait(&drains, &drain);
         assert_eq!(std::fs::read(folder.path("a")).expect("kept"), b"the last words");
         assert!(pipe.write_all(b"more").is_err(), "nobody reads any more");
+    }
+
+    // proves I-22
+    #[test]
+    fn a_disk_that_hangs_holds_up_nobody_who_starts_or_ends() {
+        let folder = Folder::new();
+        std::fs::create_dir_all(&folder.0).expect("made");
+        let hangs = folder.path("hangs");
+        // Whoever opens it to write waits until somebody reads.
+        rustix::fs::mknodat(rustix::fs::CWD, &hangs, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .expect("made");
+        let mut drains = Drains::start().expect("started");
+        let (first, mut pipe) = opened(&mut drains, &hangs, 100, &[]);
+        pipe.write_all(b"first").expect("taken");
+        drop(pipe);
+        // Starts and ends go on, and the ends do not wait for ever for what cannot be written.
+        for number in 0..10 {
+            let (drain, mut pipe) = opened(&mut drains, &folder.path(&format!("{number}")), 100, &[]);
+            pipe.write_all(b"later").expect("taken");
+            drop(pipe);
+            assert!(drain.give_up() <= CLOSE);
+            assert!(!drain.is_closed());
+        }
+        drains.busy.store(millis() - 60_000, Ordering::Relaxed);
+        assert_eq!(first.give_up(), Duration::ZERO, "it has been stuck for long enough");
+        // Once the disk goes on, so does all that waited.
+        let mut text = String::new();
+        File::open(&hangs).expect("opened").read_to_string(&mut text).expect("text");
+        assert_eq!(text, "first");
+        wait(&drains, &first);
+        for number in 0..10 {
+            let path = folder.path(&format!("{number}"));
+            while std::fs::read(&path).ok().as_deref() != Some(b"later") {
+                poll(&mut [PollFd::new(&drains.closed_fd(), PollFlags::IN)], None).expect("polled");
+                drains.seen();
+            }
+        }
     }
 
     // proves I-22

@@ -199,7 +199,7 @@ pub fn kill_survivors(path: &Path, starts: &[Start], runs: &[String]) -> Result<
         for Start { pid, ticks, .. } in starts.iter().filter(|start| !start.gone) {
             // A pid with another start time is somebody else's, and a group lives on under its dead leader's number.
             let reused = tree::start_ticks(*pid).is_some_and(|t| t != *ticks);
-            if !reused && tree::group_alive(*pid) {
+            if !reused && tree::group_is_left(*pid, path) {
                 tree::signal_group(*pid, Signal::KILL);
                 alive += 1;
             }

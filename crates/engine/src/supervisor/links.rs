@@ -20,6 +20,7 @@ const WAITING_MAX: usize = 16;
 pub struct Links {
     listener: UnixListener,
     node: String,
+    build: String,
     epoch: u64,
     daemon: Option<Link>,
     waiting: VecDeque<Link>,
@@ -46,7 +47,7 @@ impl Links {
     /// The listener cannot be told not to wait.
     pub fn new(listener: UnixListener, node: String) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, node, epoch: 0, daemon: None, waiting: VecDeque::new() })
+        Ok(Self { listener, node, build: super::build(), epoch: 0, daemon: None, waiting: VecDeque::new() })
     }
 
     /// Whether a daemon is attached, as far as is known.
@@ -110,7 +111,8 @@ impl Links {
     fn accept(&mut self) {
         while let Ok((socket, _)) = self.listener.accept() {
             let Ok(mut link) = Link::new(socket) else { continue };
-            link.send(&Report::Hello { protocol: PROTOCOL, node: self.node.clone(), epoch: self.epoch });
+            let (node, build) = (self.node.clone(), self.build.clone());
+            link.send(&Report::Hello { protocol: PROTOCOL, node, epoch: self.epoch, build });
             self.waiting.push_back(link);
             if self.waiting.len() > WAITING_MAX {
                 self.waiting.pop_front();

@@ -44,6 +44,8 @@ const GREETING: Duration = Duration::from_secs(1);
 pub struct Supervisor {
     link: Link,
     node: NodeId,
+    /// It was started from another file than this process.
+    outdated: bool,
     replaced: bool,
 }
 
@@ -105,14 +107,16 @@ pub fn attach(
     let silent = |why: io::Error| AttachError::Silent(why.to_string());
     let socket = unix_socket::connect(&data.supervisor_socket()).map_err(silent)?;
     let mut link = Link::new(socket).map_err(silent)?;
-    let mut named = None;
+    let (mut named, mut outdated) = (None, false);
     loop {
         for report in link.receive() {
             match report {
                 Report::Hello { protocol, .. } if protocol != PROTOCOL => {
                     return Err(AttachError::Protocol(protocol));
                 }
-                Report::Hello { node, epoch, .. } => {
+                Report::Hello { node, epoch, build, .. } => {
+                    let own = self::build();
+                    outdated = !build.is_empty() && !own.is_empty() && build != own;
                     let node = u128::from_str_radix(&node, 16);
                     named = Some(NodeId(node.map_err(|why| AttachError::Silent(why.to_string()))?));
                     let orphan_timeout_ms = millis(orphan_timeout);
@@ -120,7 +124,8 @@ pub fn attach(
                 }
                 Report::Attached { running, ended, .. } => {
                     let node = named.ok_or_else(|| AttachError::Silent("it did not say who it is".into()))?;
-                    return Ok((Supervisor { link, node, replaced: false }, Session { running, ended }));
+                    let supervisor = Supervisor { link, node, outdated, replaced: false };
+                    return Ok((supervisor, Session { running, ended }));
                 }
                 Report::Refused { .. } => {
                     return Err(AttachError::Silent("another daemon attached to it".into()));
@@ -137,6 +142,15 @@ pub fn attach(
         }
         link.flush();
     }
+}
+
+/// The file that this process was started from: an upgrade puts another in its place.
+fn build() -> String {
+    use std::os::unix::fs::MetadataExt;
+    let named = |file: std::fs::Metadata| {
+        format!("{} {} {} {}.{}", file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec())
+    };
+    std::fs::metadata("/proc/self/exe").map(named).unwrap_or_default()
 }
 
 /// Waits until the link has something, false if nothing came before `limit`.
@@ -180,6 +194,11 @@ impl Supervisor {
     /// Whether it is there, as far as is known.
     pub fn is_open(&self) -> bool {
         self.link.is_open()
+    }
+
+    /// Whether it is of another build than this process, from before an upgrade.
+    pub fn is_outdated(&self) -> bool {
+        self.outdated
     }
 
     /// Whether another daemon is attached in this one's place, which must do nothing any more.
@@ -232,7 +251,7 @@ mod tests {
     }
 
     fn hello(protocol: u32) -> Report {
-        Report::Hello { protocol, node: NodeId(7).to_string(), epoch: 4 }
+        Report::Hello { protocol, node: NodeId(7).to_string(), epoch: 4, build: "another".into() }
     }
 
     #[test]
@@ -254,6 +273,7 @@ mod tests {
         })
         .expect("it attaches");
         assert_eq!((supervisor.node(), session), (NodeId(7), Session::default()));
+        assert!(supervisor.is_outdated());
     }
 
     #[test]

@@ -23,8 +23,6 @@ use std::time::Duration;
 const NO_OUTPUT: Code = Code("EXE012");
 /// After its process ended and its group was killed, so long a pipe may stay open in hands that got away.
 const DRAIN: Duration = Duration::from_millis(200);
-/// After that, so long the output may take to be written: a disk that hangs must not keep the run from ending.
-const CLOSE: Duration = Duration::from_secs(10);
 
 /// The output of an attempt that has not ended.
 #[derive(Debug)]
@@ -118,9 +116,9 @@ impl Outlet {
     pub fn give_up(&mut self) -> Option<Monotonic> {
         match std::mem::replace(self, Self::Closed) {
             Self::Pipe(drain) => {
-                drain.give_up();
+                let patience = drain.give_up();
                 *self = Self::GivenUp(drain);
-                Some(Monotonic::now().after(CLOSE))
+                Some(Monotonic::now().after(patience))
             }
             _ => None,
         }

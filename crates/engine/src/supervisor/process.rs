@@ -26,6 +26,8 @@ use std::time::Duration;
 
 /// At the end, so long strays that were killed may take to be gone.
 const END: Duration = Duration::from_secs(5);
+/// The daemon that started it has so long to attach, however short jobs may live without one.
+const FIRST: Duration = Duration::from_secs(10);
 /// While killed strays die, it looks again so soon.
 const SWEEP_AGAIN: Duration = Duration::from_millis(5);
 
@@ -59,7 +61,7 @@ pub fn run(
         clock: Clock::System,
         children: BTreeMap::new(),
         dying: BTreeSet::new(),
-        orphan_timeout,
+        orphan_timeout: orphan_timeout.max(FIRST),
         alone: Some(Awake::now()),
         last: false,
         told: false,

@@ -148,6 +148,9 @@ pub enum Report {
         node: String,
         /// How many daemons have attached to it.
         epoch: u64,
+        /// Which file it was started from; empty if it cannot tell.
+        #[serde(default)]
+        build: String,
     },
     /// The daemon is attached. Whatever is not named here is not known to the supervisor.
     Attached {

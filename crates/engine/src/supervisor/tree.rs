@@ -98,9 +98,10 @@ pub fn start_ticks(pid: i32) -> Option<u64> {
     stat_field(pid, 19)?.parse().ok()
 }
 
-/// Whether any process of the group that `leader` leads is alive.
-pub fn group_alive(leader: i32) -> bool {
-    processes().any(|pid| group(pid) == Some(leader) && !is_dead(pid))
+/// Whether any process of the group that `leader` leads is alive, unless another living supervisor than `journal`'s
+/// holds it: a copy of a data directory has the journal of jobs that are not its own.
+pub fn group_is_left(leader: i32, journal: &Path) -> bool {
+    processes().any(|pid| group(pid) == Some(leader) && !is_dead(pid) && !is_held_elsewhere(pid, journal))
 }
 
 /// The children of the calling thread's process, adopted ones included.

@@ -130,7 +130,14 @@ impl World {
     }
 
     pub fn over(store: Store, slots: usize) -> Self {
-        let clock = Clock::manual(START);
+        Self::start(store, Clock::manual(START), slots)
+    }
+
+    pub fn with_clock(store: Store, clock: Clock) -> Self {
+        Self::start(store, clock, 64)
+    }
+
+    fn start(store: Store, clock: Clock, slots: usize) -> Self {
         let (engine, node) = start(&store, &clock, 1, slots);
         Self { store, clock, engine, node, hands: Hands::default(), nodes: 1, slots }
     }

@@ -1,4 +1,4 @@
-//! `punctual cancel`: end a run, or all unfinished runs of a job.
+//! `punctual cancel`: end a run, or all unfinished runs of a job or of a back-fill.
 
 use crate::client::{Client, path, query};
 use crate::commands::runs::table;
@@ -11,17 +11,22 @@ use punctual_server::dto::RunDto;
 use serde_json::json as empty;
 use std::process::ExitCode;
 
-/// End a run, or all unfinished runs of a job
+/// End a run, or all unfinished runs of a job or of a back-fill
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   punctual cancel 01kb0q4v80
   punctual cancel backup
+  punctual cancel --backfill 1f0c2a9b
 
 A run that is under way is told to end: TERM to its processes, KILL after its grace.")]
 pub struct Args {
     /// A run's id or its beginning, `last`, or a job
     #[arg(value_name = "RUN|JOB", value_parser = NonEmptyStringValueParser::new())]
-    subject: String,
+    #[arg(required_unless_present = "backfill", conflicts_with = "backfill")]
+    subject: Option<String>,
+    /// All unfinished runs of the back-fill with this id
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    backfill: Option<String>,
     #[command(flatten)]
     data: Data,
     /// How to print
@@ -36,7 +41,26 @@ pub fn run(args: Args) -> ExitCode {
 
 fn cancel(args: &Args) -> Result<u8, Failure> {
     let client = Client::open(&args.data)?;
-    let runs = match Subject::find(&client, &args.subject)? {
+    let (what, cancelled) = match (&args.backfill, &args.subject) {
+        (Some(id), _) => {
+            let url = path(&["v1", "backfills", id, "cancel"]);
+            (format!("back-fill {id}"), client.post(&url, &empty!({}))?)
+        }
+        (None, subject) => {
+            let subject = subject.as_deref().unwrap_or_default();
+            (subject.to_owned(), cancel_each(&client, subject)?)
+        }
+    };
+    match args.format {
+        Format::Json => print(json(&cancelled)),
+        Format::Table if cancelled.is_empty() => remark(format!("{what} has no unfinished run")),
+        Format::Table => print(table(&cancelled, client.now()).render(Screen::stdout())),
+    }
+    Ok(OK)
+}
+
+fn cancel_each(client: &Client, subject: &str) -> Result<Vec<RunDto>, Failure> {
+    let runs = match Subject::find(client, subject)? {
         Subject::Run(run) => vec![*run],
         Subject::Job(job) => {
             let parameters =
@@ -44,15 +68,6 @@ fn cancel(args: &Args) -> Result<u8, Failure> {
             client.get(&query("/v1/runs", &parameters))?
         }
     };
-    let mut cancelled = Vec::new();
-    for run in &runs {
-        let now: RunDto = client.post(&path(&["v1", "runs", &run.id, "cancel"]), &empty!({}))?;
-        cancelled.push(now);
-    }
-    match args.format {
-        Format::Json => print(json(&cancelled)),
-        Format::Table if cancelled.is_empty() => remark(format!("{} has no unfinished run", args.subject)),
-        Format::Table => print(table(&cancelled, client.now()).render(Screen::stdout())),
-    }
-    Ok(OK)
+    let cancel = |run: &RunDto| client.post(&path(&["v1", "runs", &run.id, "cancel"]), &empty!({}));
+    runs.iter().map(cancel).collect()
 }

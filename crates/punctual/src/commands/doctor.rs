@@ -1,5 +1,6 @@
 //! `punctual doctor`: whether all is as it should be.
 
+mod clock;
 mod crontab;
 mod disk;
 mod modes;
@@ -24,20 +25,19 @@ const OVERDUE_MS_MAX: u64 = 5_000;
 const LOOP_LATE_MS_MAX: u64 = 30_000;
 /// A clock before this instant, 2026-01-01, has not been set.
 const CLOCK_FROM: Timestamp = Timestamp::from_secs(1_767_225_600);
-/// A cursor further ahead of the clock means that the clock went back.
-const CURSOR_AHEAD_MAX: Duration = Duration::from_secs(300);
 
 /// Say whether the daemon, the store, the clock and what surrounds them are as they should be
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:
   punctual doctor
   punctual doctor --deep                also every page of the store, and every archive
   punctual doctor --quiet || alert      for a monitor: exits 1 if the daemon is absent, stuck, held or overdue
+  punctual doctor clock
   punctual doctor store --accept        use a store that came back as it is")]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
-    about: Option<About>,
+    part: Option<Part>,
     /// Print nothing; exit 1 if the daemon is absent, stuck, held or overdue
     #[arg(long)]
     quiet: bool,
@@ -53,7 +53,8 @@ pub struct Args {
 
 /// What alone is looked at, or seen to.
 #[derive(Debug, clap::Subcommand)]
-enum About {
+enum Part {
+    Clock(clock::Args),
     Store(store::Args),
 }
 
@@ -94,8 +95,9 @@ impl Finding {
 
 /// Looks.
 pub fn run(args: Args) -> ExitCode {
-    match args.about {
-        Some(About::Store(args)) => return store::run(&args),
+    match args.part {
+        Some(Part::Clock(args)) => return clock::run(args),
+        Some(Part::Store(args)) => return store::run(&args),
         None => {}
     }
     if args.quiet {
@@ -129,7 +131,7 @@ fn examine(data: &Data, deep: bool) -> Vec<Finding> {
         Ok(status) => {
             findings.extend(store::held(&status));
             let facts = Some(facts(&status));
-            findings.extend([Finding { facts, ..daemon(&status) }, zones(&status)]);
+            findings.extend([Finding { facts, ..daemon(&status) }, zones(&status), clock(&status)]);
             findings.extend(store::audit(&status));
         }
         Err(failure) => findings.push(broken("daemon", &failure)),
@@ -140,7 +142,6 @@ fn examine(data: &Data, deep: bool) -> Vec<Finding> {
     });
     match client.get::<Vec<JobDto>>("/v1/jobs") {
         Ok(jobs) => {
-            findings.push(clock(&jobs, client.now()));
             findings.extend(crontab::twins(&jobs));
         }
         Err(failure) => findings.push(broken("jobs", &failure)),
@@ -211,19 +212,15 @@ fn zones(status: &StatusDto) -> Finding {
     Finding::new("zones", Health::Ok, what)
 }
 
-fn clock(jobs: &[JobDto], now: Timestamp) -> Finding {
+fn clock(status: &StatusDto) -> Finding {
+    let now = status.now.0;
     if now < CLOCK_FROM {
         return Finding::new("clock", Health::Failed, format!("it says {now}: it has not been set"));
     }
-    let ahead =
-        jobs.iter().flat_map(|job| job.triggers.iter().map(move |t| (t.cursor.0.since(now), &job.name)));
-    match ahead.max() {
-        Some((ahead, job)) if ahead > CURSOR_AHEAD_MAX => {
-            let message =
-                format!("{job} has been decided {} ahead of the clock: did it go back?", short(ahead));
-            Finding::new("clock", Health::Failed, message).hint("set the clock right; nothing fires twice")
-        }
-        _ => Finding::new("clock", Health::Ok, format!("it says {now}")),
+    match &status.clock_fault {
+        Some(fault) => Finding::new("clock", Health::Failed, fault.clone())
+            .hint("`punctual doctor clock` says what to do; nothing fires twice"),
+        None => Finding::new("clock", Health::Ok, format!("it says {now}")),
     }
 }
 
@@ -245,7 +242,8 @@ fn text(findings: &[Finding], screen: Screen) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::examples::{NOW, after, job};
+    use crate::commands::examples::after;
+    use punctual_server::dto::Instant;
 
     fn status() -> StatusDto {
         StatusDto {
@@ -265,6 +263,7 @@ mod tests {
             shadow: false,
             quarantined: 0,
             definitions_fault: None,
+            clock_fault: None,
             definitions: None,
         }
     }
@@ -282,12 +281,12 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_went_back_is_seen_at_the_cursors() {
-        let mut job = job();
-        assert_eq!(clock(&[job.clone()], NOW).status, Health::Ok);
-        job.triggers[0].cursor = after(301);
-        assert_eq!(clock(&[job], NOW).status, Health::Failed);
-        assert_eq!(clock(&[], Timestamp::from_secs(1000)).status, Health::Failed);
+    fn a_clock_that_is_not_believed_is_a_fault() {
+        assert_eq!(clock(&status()).status, Health::Ok);
+        let fault = Some("it was set 1h forward and is not believed yet".to_owned());
+        assert_eq!(clock(&StatusDto { clock_fault: fault, ..status() }).status, Health::Failed);
+        let unset = StatusDto { now: Instant(Timestamp::from_secs(1000)), ..status() };
+        assert_eq!(clock(&unset).status, Health::Failed);
     }
 
     #[test]

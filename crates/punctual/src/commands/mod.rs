@@ -1,6 +1,7 @@
 //! One module a command: its arguments, and what it does.
 
 pub mod apply;
+pub mod backfill;
 pub mod backup;
 pub mod cancel;
 pub mod check;

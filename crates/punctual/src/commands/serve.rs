@@ -186,7 +186,7 @@ fn serve(args: &Args) -> Result<(), String> {
     let store = Store::open_sqlite(&data.store(), SqliteOptions::new(punctual_engine::clock::since_boot))
         .map_err(|e| error(e.code(), e.to_string()))?;
     let zones = punctual_engine::zones::open();
-    let engine = Engine::new(store, zones, Clock::System, data);
+    let engine = Engine::new(store, zones, Clock::guarded(&data), data);
     let mut seen = Vec::new();
     let owner = match &args.definitions {
         Some(path) => {

@@ -1,6 +1,6 @@
 //! How the engine is, and why things are as they are.
 
-use crate::dto::{AcceptedDto, StatusDto, WhyDto};
+use crate::dto::{StatusDto, StoreAcceptedDto, WhyDto};
 use crate::error::ApiError;
 use crate::moment::parse_moment_in;
 use crate::request::{Params, bad_query};
@@ -32,9 +32,9 @@ pub async fn check(State(engine): State<Engine>) -> Result<Json<Vec<String>>, Ap
 }
 
 /// Lets a store that came back be used as it is.
-pub async fn accept(State(engine): State<Engine>) -> Result<Json<AcceptedDto>, ApiError> {
+pub async fn accept(State(engine): State<Engine>) -> Result<Json<StoreAcceptedDto>, ApiError> {
     let held = engine.accept_store().await?;
-    Ok(Json(AcceptedDto { held: held.as_ref().map(past::told) }))
+    Ok(Json(StoreAcceptedDto { held: held.as_ref().map(past::told) }))
 }
 
 /// Fails when the timer loop is stuck. A store that does not answer is not a stuck loop: restarting would not help. So
@@ -78,7 +78,7 @@ pub async fn why(
 }
 
 /// The zone of a job's clock: that of its first cron rule.
-async fn zone_of(engine: &Engine, job: &str) -> Result<Arc<Zone>, ApiError> {
+pub async fn zone_of(engine: &Engine, job: &str) -> Result<Arc<Zone>, ApiError> {
     let job = engine.job(job).await?;
     let named = job.spec.triggers.iter().find_map(|trigger| match &trigger.rule {
         RuleSpec::Cron { time_zone, .. } => Some(time_zone),

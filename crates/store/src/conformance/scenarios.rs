@@ -111,6 +111,11 @@ pub fn a_cursor_never_goes_back(store: &Store) {
     refused(put(store, Ask::default(), to(9, Some(12))));
     put(store, Ask::default(), to(10, Some(12))).expect("it comes back");
     assert_eq!(wait(store.jobs()).expect("readable").1, [trigger(1, 1, 10, Some(12))]);
+    let said = |id| Decision { set_back: vec![TriggerId(id)], ..to(3, Some(4)) };
+    refused(put(store, Ask::default(), said(2)));
+    put(store, Ask::default(), said(1)).expect("a person said so");
+    assert_eq!(wait(store.jobs()).expect("readable").1, [trigger(1, 1, 3, Some(4))]);
+    refused(put(store, Ask::default(), to(2, Some(4))));
 }
 
 pub fn numbers_names_and_revisions_are_guarded(store: &Store) {
@@ -302,6 +307,7 @@ pub fn a_refused_decision_leaves_nothing(store: &Store) {
         jobs: vec![JobRow { failures: 9, ..job(1, "job1") }, job(3, "job3")],
         revisions: vec![revision(3, 1)],
         triggers: vec![trigger(1, 1, 5, Some(9)), trigger(2, 2, 5, None), trigger(3, 3, 0, Some(1))],
+        set_back: vec![],
         runs_new: vec![run(1, 1, 1), finished(&run(1, 2, 2), 3, Verdict::Success)],
         skips: vec![skip(1, 1, 3, 0, 1)],
         dedup: vec![DedupRow { job: JobId(77), key: "k".to_owned(), run: RunId(1), expires: at(9) }],

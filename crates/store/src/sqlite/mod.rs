@@ -25,7 +25,7 @@ mod writer;
 
 pub use backup::{Manifest, back_up, restore};
 pub use check::{Depth, inspect};
-pub(crate) use write::{check_change, check_lease};
+pub(crate) use write::{check_change, check_cursor, check_lease};
 pub(crate) use writer::decide_contained;
 
 use crate::StoreError;

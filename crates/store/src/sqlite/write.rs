@@ -6,9 +6,10 @@ use crate::row::{JobRow, TriggerRow};
 use crate::segment::Appends;
 use crate::sqlite::book::{Book, place_of};
 use crate::sqlite::{codec, history, snapshot, sql};
-use punctual_core::id::{Fence, JobId, Revision, RunId};
+use punctual_core::id::{Fence, JobId, Revision, RunId, TriggerId};
 use punctual_core::run::{Run, RunState};
 use rusqlite::{Connection, params};
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -36,7 +37,7 @@ pub(super) fn write(
     decision: &Decision,
 ) -> Result<Done> {
     jobs(conn, book, seen, decision)?;
-    triggers(conn, book, seen, &decision.triggers)?;
+    triggers(conn, book, seen, decision)?;
     let mut ended = runs(conn, seen, &decision.runs)?;
     let taken = runs_new(conn, &decision.runs_new, &mut ended)?;
     let appends = Appends { runs: ended, skips: &decision.skips };
@@ -92,8 +93,8 @@ fn revision_exists(conn: &Connection, job: JobId, revision: Revision) -> Result<
     Ok(statement.query_row(params![job.0, revision.0], |row| row.get(0))?)
 }
 
-fn triggers(conn: &Connection, book: &mut Book, seen: &Snapshot, rows: &[TriggerRow]) -> Result<()> {
-    let mut rows: Vec<&TriggerRow> = rows.iter().collect();
+fn triggers(conn: &Connection, book: &mut Book, seen: &Snapshot, decision: &Decision) -> Result<()> {
+    let mut rows: Vec<&TriggerRow> = decision.triggers.iter().collect();
     rows.sort_by_key(|row| row.id);
     if let Some(twice) = rows.windows(2).find(|pair| pair[0].id == pair[1].id) {
         return Err(refused(format!("the decision names trigger {} twice", twice[0].id.0)));
@@ -101,7 +102,11 @@ fn triggers(conn: &Connection, book: &mut Book, seen: &Snapshot, rows: &[Trigger
     for row in rows {
         let place = place_of(row.state.next_at)?;
         match book.place(row.id.0) {
-            Some(was) => change_trigger(conn, book, seen, row, was)?,
+            Some(was) => {
+                let stored = stored_trigger(conn, book, seen, row)?;
+                check_cursor(&stored, row, &decision.set_back)?;
+                change_trigger(conn, &stored, row, was)?;
+            }
             None if row.id.0 == book.trigger_next() => insert_trigger(conn, row, place)?,
             None => {
                 let next = book.trigger_next();
@@ -113,22 +118,32 @@ fn triggers(conn: &Connection, book: &mut Book, seen: &Snapshot, rows: &[Trigger
     Ok(())
 }
 
-fn change_trigger(conn: &Connection, book: &Book, seen: &Snapshot, row: &TriggerRow, was: i64) -> Result<()> {
-    let read;
-    let stored = match find(&seen.triggers, &row.id, |trigger| trigger.id) {
-        Some(stored) => stored,
-        None => {
-            read = snapshot::trigger(conn, book, row.id)?
-                .ok_or_else(|| StoreError::Unreadable(format!("trigger {} stands nowhere", row.id.0)))?;
-            &read
-        }
-    };
-    if row.state.cursor < stored.state.cursor {
+fn stored_trigger<'a>(
+    conn: &Connection,
+    book: &Book,
+    seen: &'a Snapshot,
+    row: &TriggerRow,
+) -> Result<Cow<'a, TriggerRow>> {
+    if let Some(stored) = find(&seen.triggers, &row.id, |trigger| trigger.id) {
+        return Ok(Cow::Borrowed(stored));
+    }
+    let read = snapshot::trigger(conn, book, row.id)?;
+    let read = read.ok_or_else(|| StoreError::Unreadable(format!("trigger {} stands nowhere", row.id.0)))?;
+    Ok(Cow::Owned(read))
+}
+
+/// A cursor does not go back, unless a person said so.
+pub(crate) fn check_cursor(stored: &TriggerRow, row: &TriggerRow, set_back: &[TriggerId]) -> Result<()> {
+    if row.state.cursor < stored.state.cursor && !set_back.contains(&row.id) {
         return Err(refused(format!(
             "the cursor of trigger {} would go back from {} to {}",
             row.id.0, stored.state.cursor, row.state.cursor
         )));
     }
+    Ok(())
+}
+
+fn change_trigger(conn: &Connection, stored: &TriggerRow, row: &TriggerRow, was: i64) -> Result<()> {
     let fixed = |t: &TriggerRow| (t.job, t.state.anchor, t.live);
     if fixed(row) != fixed(stored) || row.name != stored.name {
         conn.prepare_cached(sql::TRIGGER_UPDATE)?.execute(params![

@@ -118,6 +118,36 @@ fn version_two_gets_its_files_below_an_empty_parent() {
     assert_eq!(read("cgroup.kill"), "1");
 }
 
+/// Needs no controllers, and so most machines have it, for those who may write there. Others prove the rest.
+#[test]
+fn a_group_of_version_two_dies_as_a_whole() {
+    let Some((_, _, own)) = Found::here().own.into_iter().find(|(version, ..)| *version == Version::Two)
+    else {
+        return;
+    };
+    let dir = own.join(format!("punctual-test-{:x}", crate::clock::random()));
+    if fs::create_dir(&dir).is_err() {
+        return;
+    }
+    let group = Group { dirs: vec![(Version::Two, dir.clone())], memory: None };
+    let mut shell = std::process::Command::new("sh");
+    let script = "read go; trap '' TERM; setsid sleep 60 & env -i setsid sleep 60 & sleep 60";
+    let mut child =
+        shell.args(["-c", script]).stdin(std::process::Stdio::piped()).spawn().expect("it starts");
+    fs::write(&group.entries()[0], child.id().to_string()).expect("it enters");
+    drop(child.stdin.take());
+    while group.processes().len() < 4 {
+        std::thread::yield_now();
+    }
+    group.kill();
+    child.wait().expect("it ends");
+    while !group.processes().is_empty() {
+        std::thread::yield_now();
+    }
+    drop(group);
+    assert!(!dir.exists());
+}
+
 #[test]
 fn a_service_without_a_subgroup_is_left_as_it_is() {
     let tree = Tree::new();

@@ -4,7 +4,7 @@ use super::{Finding, Health};
 use crate::client::Client;
 use crate::data::Data;
 use crate::failure::{Failure, Format, NO, OK, finish, json, print};
-use punctual_server::dto::{AcceptedDto, StatusDto};
+use punctual_server::dto::{StatusDto, StoreAcceptedDto};
 use punctual_store::sqlite::{Depth, inspect};
 use std::path::Path;
 use std::process::ExitCode;
@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> ExitCode {
 fn see_to(args: &Args) -> Result<u8, Failure> {
     let client = Client::open(&args.data)?;
     if args.accept {
-        let accepted: AcceptedDto = client.post("/v1/store/accept", &())?;
+        let accepted: StoreAcceptedDto = client.post("/v1/store/accept", &())?;
         match (args.format, &accepted.held) {
             (Format::Json, _) => print(json(&accepted)),
             (Format::Table, Some(held)) => print(format!("accepted: {held}; jobs are started again\n")),

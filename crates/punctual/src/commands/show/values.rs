@@ -60,6 +60,9 @@ fn output_text(spec: &JobSpec) -> String {
         true => "written by the job itself".to_owned(),
         false => format!("{} bytes", spec.output_bytes_max),
     };
+    if let Some(runs) = spec.output_keep_runs {
+        text.push_str(&format!(", of the newest {runs} runs"));
+    }
     if !spec.redact.is_empty() {
         let names: Vec<&str> = spec.redact.iter().map(String::as_str).collect();
         text.push_str(&format!(" without the values of {}", names.join(", ")));
