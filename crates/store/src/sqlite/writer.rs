@@ -12,6 +12,7 @@ use crate::sqlite::fault::{ends_writing, loses_transaction};
 use crate::sqlite::ticket::{Answer, Ticket};
 use crate::sqlite::{history, snapshot, sql, write};
 use crate::{Done, StoreError};
+use punctual_core::failpoint;
 use punctual_core::time::Timestamp;
 use rusqlite::{Connection, params};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -77,7 +78,7 @@ impl Writer {
             self.checkpoint();
         }
         // A failure leaves the log, which the next start reads.
-        if self.dead.is_none() {
+        if self.dead.is_none() && failpoint::reach("store.close").is_ok() {
             let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }
         let _ = self.conn.close();
@@ -88,7 +89,10 @@ impl Writer {
             return;
         }
         match self.commit(group) {
-            Ok(answers) => {
+            Ok(mut answers) => {
+                if let Err(injected) = failpoint::reach("store.after-commit") {
+                    answers.fill(Err(StoreError::CommitUnknown(injected.to_string())));
+                }
                 for (request, answer) in group.iter().zip(answers) {
                     request.ticket.answer(answer);
                 }
@@ -112,9 +116,12 @@ impl Writer {
         if let Some(dead) = &self.dead {
             return Err(dead.clone());
         }
+        failpoint::reach("store.before-begin").map_err(|injected| StoreError::Full(injected.to_string()))?;
         let mark = self.book.mark();
         self.conn.execute_batch("BEGIN IMMEDIATE")?;
         let answers = self.write_all(group).and_then(|answers| {
+            failpoint::reach("store.before-commit")
+                .map_err(|injected| StoreError::Io(injected.to_string()))?;
             self.conn.execute_batch("COMMIT")?;
             Ok(answers)
         });
@@ -173,7 +180,10 @@ impl Writer {
             }
             Work::Prune(before) => {
                 self.look = true;
-                history::prune(&self.conn, *before).map(Answer::Removed)
+                let removed = history::prune(&self.conn, *before).map(Answer::Removed);
+                failpoint::reach("store.prune")
+                    .map_err(|injected| StoreError::Refused(injected.to_string()))?;
+                removed
             }
             Work::Archived(number) => {
                 history::archived(&self.conn, *number)?;
@@ -188,6 +198,8 @@ impl Writer {
         }
         let seen = snapshot::read(&self.conn, &self.book, ask)?;
         let decision = decide_contained(decide, &seen)?;
+        failpoint::reach("store.after-decide")
+            .map_err(|injected| StoreError::Refused(injected.to_string()))?;
         write::write(&self.conn, &mut self.book, self.segment_rows_max, &seen, &decision)
     }
 
