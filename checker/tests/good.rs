@@ -50,8 +50,10 @@ fn the_program_says_by_its_exit_code_what_it_found() {
     };
     let (code, text) = run(&[]);
     assert!(code == Some(0) && text.contains("0 violations"), "{text}");
-    let (code, text) = run(&["--sabotage", "false-success"]);
-    assert!(code == Some(1) && text.contains("of I-11, such as"), "{text}");
+    for (name, number, _) in sabotage::ALL {
+        let (code, text) = run(&["--sabotage", name]);
+        assert!(code == Some(1) && text.contains(&format!("of {number}, such as")), "{name}: {text}");
+    }
     assert_eq!(run(&["--sabotage", "nonsense"]).0, Some(2));
     std::fs::remove_file(folder.join("witness")).expect("it was written");
     assert_eq!(run(&[]).0, Some(2), "a file that is missing is not nothing to complain of");

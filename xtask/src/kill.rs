@@ -62,6 +62,7 @@ fn read(arguments: &[&str]) -> Result<Asked, String> {
             "--stop" => set("PUNCTUAL_KILL_STOP_SECONDS")?,
             "--only" => set("PUNCTUAL_KILL_ONLY")?,
             "--failpoints" => asked.failpoints = true,
+            "--keep" => asked.variables.push(("PUNCTUAL_KILL_KEEP", "1".into())),
             "--debug" => asked.debug = true,
             _ => return Err(format!("kill has no option {word:?}")),
         }

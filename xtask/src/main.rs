@@ -13,7 +13,7 @@ cargo xtask tidy             the style test: sizes, names, error pages, links, a
 cargo xtask tidy --ratchet   the same, and lowers the limits in xtask/ratchet.txt to what is there now
 cargo xtask oracles [COUNT [SEED]]   `punctual next` against croniter, cronsim and croner
 cargo xtask sim [--seeds N] [--from S] the simulator; with --sabotage all, what it is measured by; with --help, more
-cargo xtask kill [--rounds N] [--seed S] [--worlds N] [--report FILE] [--debug]
+cargo xtask kill [--rounds N] [--seed S] [--worlds N] [--report FILE] [--keep] [--debug]
                                       kills the real binary at random instants; the checker judges what is left
 cargo xtask kill --failpoints [--stop SECONDS] [--only NAME] [--worlds N] [--report FILE] [--debug]
                                       the same at every named point: abort, error, stop

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 pub const BUILT_IN: bool = cfg!(any(debug_assertions, feature = "failpoints"));
 
 /// All of them. In the order of a run's life, then of the store's and the daemon's.
-pub const POINTS: [&str; 34] = [
+pub const POINTS: [&str; 35] = [
     // The daemon's cycle.
     "cycle.before",
     "cycle.decide",
@@ -39,6 +39,7 @@ pub const POINTS: [&str; 34] = [
     "store.close",
     "archive.before-rename",
     "archive.before-register",
+    "store.prune",
     // The daemon's beginning and end, and what people ask of it.
     "recover.before",
     "recover.after",

@@ -28,6 +28,7 @@ pub mod fire;
 pub mod admission;
 pub mod attempt;
 pub mod occurrence;
+pub mod pattern;
 pub mod queue;
 pub mod retry;
 pub mod run;

@@ -8,7 +8,9 @@ use crate::book::{Book, Effects};
 use crate::error::EngineError;
 use crate::executor;
 use crate::handlers::Handled;
+use crate::quarantine::Kinds;
 use crate::shared::Engine;
+use crate::stuck::Watch;
 use crate::supervisor::Session;
 use crate::supervisor::journal::Past;
 use crate::supervisor::protocol::{AttemptId, Ended, Report, Running as Known, SpawnError};
@@ -51,6 +53,8 @@ pub trait Executor {
     fn attempted(&mut self, _job: &Job, _run: &Run) {}
     /// A run ended by a decision that is durable.
     fn finished(&mut self, job: &Job, run: &Run);
+    /// A job was paused because its runs ended badly; the decision is durable. Told before the end of the last of them.
+    fn paused(&mut self, _job: &str, _reason: &str) {}
     /// The ends of these attempts are recorded, durably: nobody needs to keep them any more.
     fn recorded(&mut self, _attempts: &[(RunId, Fence)]) {}
 }
@@ -70,15 +74,17 @@ pub struct Node {
     /// leased may be known here.
     adrift: bool,
     /// Leased by this node and not known to have ended.
-    running: BTreeMap<RunId, Running>,
+    pub(crate) running: BTreeMap<RunId, Running>,
     /// Ended, and not yet known to be recorded.
-    ended: BTreeMap<(RunId, Fence), Attempt>,
+    pub(crate) ended: BTreeMap<(RunId, Fence), Attempt>,
+    pub(crate) watch: Watch,
 }
 
-struct Running {
-    run: Run,
+/// An attempt under way.
+pub(crate) struct Running {
+    pub(crate) run: Run,
     job: Arc<Job>,
-    started: Option<Timestamp>,
+    pub(crate) started: Option<Timestamp>,
 }
 
 /// What a cycle did.
@@ -123,6 +129,7 @@ impl Node {
             adrift: false,
             running: BTreeMap::new(),
             ended: BTreeMap::new(),
+            watch: Watch::default(),
         }
     }
 
@@ -182,9 +189,7 @@ impl Node {
                     let number = run.next_attempt();
                     let attempt = match (seen.get(&(run.id, lease.fence)), ends.get(&id)) {
                         (Some(attempt), _) => attempt.clone(),
-                        (None, Some(end)) => {
-                            executor::attempt(end, number, lease.owner, due_of(run), job.timeout)
-                        }
+                        (None, Some(end)) => executor::attempt(end, number, lease.owner, due_of(run), &job),
                         (None, None) => {
                             executor::lost(run, lease.owner, starts.get(&id).copied(), book.now())
                         }
@@ -262,6 +267,7 @@ impl Node {
         let Some(job) = self.engine.definitions().job(run.job, run.revision) else { return };
         if let Some(at) = started {
             self.engine.note_start(run.id, run.fence, at);
+            self.watch.started(run.job, run.id, run.fence, at);
         }
         self.running.insert(run.id, Running { run: run.clone(), job, started });
     }
@@ -457,6 +463,9 @@ impl Node {
         for (run, fence) in effects.stopped.iter().filter(|_| !sabotage!("stop-not-sent")) {
             executor.stop(*run, *fence);
         }
+        for (job, reason) in &effects.paused {
+            executor.paused(job, reason);
+        }
         for run in &effects.attempted {
             if let Some(job) = self.engine.definitions().job(run.job, run.revision) {
                 executor.attempted(&job, run);
@@ -502,6 +511,7 @@ impl Node {
                 }
                 let at = self.engine.clock().of_wall(Timestamp::from_micros(*at_us));
                 running.started = Some(at);
+                self.watch.started(running.run.job, id, running.run.fence, at);
                 self.engine.note_start(id, running.run.fence, at);
                 true
             }
@@ -522,8 +532,12 @@ impl Node {
         }
         let number = running.run.next_attempt();
         let ended = &executor::by_the_clock(self.engine.clock(), ended);
-        let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), running.job.timeout);
-        self.ended.insert((id, running.run.fence), attempt);
+        let (job, fence) = (running.run.job, running.run.fence);
+        let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), &running.job);
+        if let (Outcome::Success, Some(started)) = (attempt.outcome, attempt.started) {
+            self.watch.succeeded(job, attempt.finished.since(started));
+        }
+        self.ended.insert((id, fence), attempt);
         true
     }
 
@@ -569,18 +583,6 @@ impl Node {
         }
         result
     }
-}
-
-/// The kinds of work that a cycle takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Kinds {
-    pub ended: bool,
-    pub due: bool,
-    pub queued: bool,
-}
-
-impl Kinds {
-    pub const ALL: Self = Self { ended: true, due: true, queued: true };
 }
 
 fn settle(book: &mut Book, ended: &BTreeMap<(RunId, Fence), Attempt>) {

@@ -6,11 +6,23 @@
 use crate::book::Book;
 use crate::error::EngineError;
 use crate::inbox::Message;
-use crate::node::{Executor, Kinds, Node};
+use crate::node::{Executor, Node};
 use crate::shared::Engine;
 use punctual_core::id::TriggerId;
 use punctual_store::row::{JobRow, Pause};
 use punctual_store::{Ask, Snapshot, StoreError};
+
+/// The kinds of work that a cycle takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kinds {
+    pub ended: bool,
+    pub due: bool,
+    pub queued: bool,
+}
+
+impl Kinds {
+    pub const ALL: Self = Self { ended: true, due: true, queued: true };
+}
 
 impl Node {
     /// Finds which of the first items fails on its own and sets it aside.

@@ -4,6 +4,7 @@
 use crate::error::EngineError;
 use crate::set_back::Repeated;
 use crate::shared::Engine;
+use crate::stuck::{SAMPLES_MAX, Stuck};
 use punctual_core::fire;
 use punctual_core::id::{JobId, Revision, RunId};
 use punctual_core::job::Job;
@@ -50,6 +51,8 @@ pub struct RunView {
     pub job: String,
     /// Its trigger's name; `None` if it was submitted.
     pub trigger: Option<String>,
+    /// Set while it runs much longer than its job usually does.
+    pub stuck: Option<Stuck>,
 }
 
 /// What became of one nominal time.
@@ -88,6 +91,8 @@ pub struct Status {
     pub overdue: Duration,
     /// Items set aside since the daemon started because they could not be decided.
     pub quarantined: u64,
+    /// Runs that run much longer than their jobs usually do.
+    pub stuck: Vec<RunId>,
     /// Why the served definitions, as they stand in their files, are not in force.
     pub definitions_fault: Option<String>,
     /// What is wrong with the clock, in a sentence.
@@ -194,9 +199,26 @@ impl Engine {
         let view = |run: Run| RunView {
             job: jobs.get(&run.job).cloned().unwrap_or_default(),
             trigger: run.trigger.and_then(|t| triggers.get(&t).cloned()),
+            stuck: self.stuck_of(&run),
             run,
         };
         Ok(runs.into_iter().map(|run| view(self.with_start(run))).collect())
+    }
+
+    /// How long the newest successful attempts of a job took, newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn lengths(&self, job: JobId) -> Result<Vec<Duration>, EngineError> {
+        let newest = RunFilter {
+            job: Some(job),
+            verdicts: vec![Verdict::Success],
+            limit: SAMPLES_MAX,
+            ..RunFilter::default()
+        };
+        let runs = self.store().runs(newest).await?;
+        let last = runs.iter().filter_map(|run| run.attempts.last());
+        Ok(last.filter_map(|attempt| Some(attempt.finished.since(attempt.started?))).collect())
     }
 
     async fn job_id(&self, name: &str) -> Result<JobId, EngineError> {
@@ -367,6 +389,7 @@ impl Engine {
             paused: jobs.iter().filter(|j| j.paused.is_some()).count(),
             overdue: due.map_or(Duration::ZERO, |due| now.since(due)),
             quarantined: self.quarantined(),
+            stuck: self.stuck(),
             definitions_fault: self.definitions_fault(),
             clock_fault,
             zones: (self.zones().version().to_owned(), self.zones().source().to_owned()),

@@ -144,7 +144,7 @@ fn finish(
     violations.extend(
         unnoticed.iter().map(|broken| format!("V-9 the sabotage {broken} of this history is not noticed")),
     );
-    if violations.is_empty() {
+    if violations.is_empty() && std::env::var_os("PUNCTUAL_KILL_KEEP").is_none() {
         _ = std::fs::remove_dir_all(world.path(""));
     } else {
         eprintln!("{name}: {} violations; see {}", violations.len(), folder.display());

@@ -44,10 +44,22 @@ fn keys(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
-const RUN_KEYS: [&str; 10] =
-    ["id", "job", "trigger", "key", "nominalTime", "dueTime", "state", "verdict", "reason", "attempts"];
+const RUN_KEYS: [&str; 12] = [
+    "id",
+    "job",
+    "trigger",
+    "key",
+    "nominalTime",
+    "dueTime",
+    "state",
+    "verdict",
+    "reason",
+    "rerunOf",
+    "warning",
+    "attempts",
+];
 
-const ATTEMPT_KEYS: [&str; 10] = [
+const ATTEMPT_KEYS: [&str; 13] = [
     "number",
     "startedAt",
     "finishedAt",
@@ -58,6 +70,9 @@ const ATTEMPT_KEYS: [&str; 10] = [
     "memoryBytesMax",
     "startDelayUs",
     "node",
+    "class",
+    "code",
+    "reason",
 ];
 
 #[tokio::test]

@@ -9,8 +9,10 @@ mod badge;
 pub mod cgroup;
 mod child;
 mod command;
+mod control;
 mod drain;
 pub mod journal;
+pub mod judge;
 pub mod launch;
 pub mod links;
 mod outlet;
@@ -20,6 +22,7 @@ mod progress;
 pub mod protocol;
 mod redact;
 pub mod tree;
+pub mod verify;
 
 use crate::clock::Monotonic;
 use crate::data_dir::{DataDir, Lock};

@@ -27,6 +27,8 @@ pub fn run() -> RunDto {
         state: "finished".to_owned(),
         verdict: Some("success".to_owned()),
         reason: None,
+        rerun_of: None,
+        warning: None,
         attempts: vec![AttemptDto {
             number: 1,
             started_at: Some(after(-7200)),

@@ -5,6 +5,7 @@ use crate::support::{World, signal, until};
 use crate::{Outcome, Random, finish, now_us};
 use punctual_core::failpoint::POINTS;
 use rustix::process::Signal;
+use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// What is done at a point.
@@ -33,7 +34,13 @@ impl Case {
             Some("recover" | "attach" | "shutdown" | "archive") => 1,
             // The first apply is that of the start.
             Some("apply") => 2,
-            _ if matches!(self.point, "store.migrate" | "store.close" | "supervisor.attached") => 1,
+            _ if matches!(
+                self.point,
+                "store.migrate" | "store.close" | "store.prune" | "supervisor.attached"
+            ) =>
+            {
+                1
+            }
             _ => 3 + random.below(15),
         };
         format!("{}={}@{time}", self.point, self.action)
@@ -92,6 +99,19 @@ impl Case {
         if self.point.starts_with("apply") {
             world.answer();
             return (Some(story.edit_unseen(world)), i64::MAX);
+        }
+        if self.point == "store.prune" {
+            world.answer();
+            std::thread::sleep(Duration::from_millis(500));
+            let mut prune = Command::new(env!("CARGO_BIN_EXE_punctual"));
+            prune
+                .args(["prune", "--data"])
+                .arg(world.path("data"))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            // What becomes of it depends on the daemon.
+            let mut prune = prune.spawn().expect("the binary starts");
+            std::thread::spawn(move || prune.wait());
         }
         if self.point.starts_with("shutdown") || self.point == "store.close" {
             world.answer();

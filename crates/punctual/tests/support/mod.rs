@@ -206,3 +206,19 @@ fn processes() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").expect("/proc is there").flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
+
+/// Posts a JSON body to the daemon at `socket`; status and body of the answer.
+pub fn post(socket: &Path, path: &str, body: &str) -> (u16, String) {
+    use std::io::{Read, Write};
+    let mut stream = UnixStream::connect(socket).expect("the daemon listens");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: punctual\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, body.to_owned())
+}

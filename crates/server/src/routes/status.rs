@@ -29,6 +29,11 @@ pub async fn check(State(engine): State<Engine>) -> Result<Json<Vec<String>>, Ap
     Ok(Json(engine.store().check().await.map_err(EngineError::from)?))
 }
 
+/// What nothing enforces of the jobs' limits where this runs, a sentence each.
+pub async fn limits(State(engine): State<Engine>) -> Result<Json<Vec<String>>, ApiError> {
+    Ok(Json(engine.unenforced_limits().await?))
+}
+
 /// Fails when the timer loop is stuck. A store that does not answer is not a stuck loop: restarting would not help.
 pub async fn healthz(State(engine): State<Engine>) -> (StatusCode, &'static str) {
     match engine.status().await {

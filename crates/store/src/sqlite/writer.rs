@@ -180,7 +180,10 @@ impl Writer {
             }
             Work::Prune(before) => {
                 self.look = true;
-                history::prune(&self.conn, *before).map(Answer::Removed)
+                let removed = history::prune(&self.conn, *before).map(Answer::Removed);
+                failpoint::reach("store.prune")
+                    .map_err(|injected| StoreError::Refused(injected.to_string()))?;
+                removed
             }
             Work::Archived(number) => {
                 history::archived(&self.conn, *number)?;
