@@ -63,7 +63,7 @@ pub struct Effects {
 pub struct Book {
     pub(crate) now: Timestamp,
     definitions: Arc<Definitions>,
-    repeated: Arc<Repeated>,
+    pub(crate) repeated: Arc<Repeated>,
     pub(crate) jobs: BTreeMap<JobId, JobRow>,
     pub(crate) triggers: BTreeMap<TriggerId, TriggerRow>,
     pub(crate) runs: BTreeMap<RunId, Run>,
@@ -72,12 +72,12 @@ pub struct Book {
     runs_new: BTreeSet<RunId>,
     runs_changed: BTreeSet<RunId>,
     jobs_changed: BTreeSet<JobId>,
-    triggers_changed: BTreeSet<TriggerId>,
+    pub(crate) triggers_changed: BTreeSet<TriggerId>,
     pub(crate) job_id_next: i64,
     pub(crate) trigger_id_next: i64,
     /// Nominal times disposed of.
     ticks: u64,
-    decision: Decision,
+    pub(crate) decision: Decision,
     pub(crate) effects: Effects,
     pub(crate) past: Arc<Past>,
 }
@@ -233,25 +233,6 @@ impl Book {
         }
         for occurrence in firing.occurrences {
             self.admit(job, row.job, revision, Some(&row), occurrence, String::new(), Arriving::Fired);
-        }
-    }
-
-    /// Takes out what ran when the clock was ahead: that is its disposition, and it has been counted.
-    fn pass_by_what_ran(&mut self, job: &Job, row: &TriggerRow, firing: &mut Firing) {
-        if self.repeated.runs.is_empty() {
-            return;
-        }
-        let before = firing.occurrences.len();
-        let id = |o: &Occurrence| RunId::derive(&job.name, &row.name, &o.key, o.nominal);
-        firing.occurrences.retain(|occurrence| !self.repeated.runs.contains(&id(occurrence)));
-        let passed = before - firing.occurrences.len();
-        firing.state.fired -= passed as u64;
-        if passed > 0
-            && firing.state.next_at.is_none()
-            && let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name)
-        {
-            // It may have ended by the count alone.
-            firing.state.next_at = self.next_of(trigger, &TriggerRow { state: firing.state, ..row.clone() });
         }
     }
 
@@ -559,15 +540,6 @@ impl Book {
             row.id.0,
             row.state
         );
-        self.triggers_changed.insert(row.id);
-        self.triggers.insert(row.id, row);
-    }
-
-    /// Writes a trigger row whose cursor goes back because a person said so.
-    pub fn set_back(&mut self, row: TriggerRow) {
-        if !self.decision.set_back.contains(&row.id) {
-            self.decision.set_back.push(row.id);
-        }
         self.triggers_changed.insert(row.id);
         self.triggers.insert(row.id, row);
     }

@@ -551,7 +551,7 @@ impl Node {
             return false;
         }
         let number = running.run.next_attempt();
-        let ended = &self.by_the_clock(ended);
+        let ended = &executor::by_the_clock(self.engine.clock(), ended);
         let (job, fence) = (running.run.job, running.run.fence);
         let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), &running.job);
         if let (Outcome::Success, Some(started)) = (attempt.outcome, attempt.started) {
@@ -559,13 +559,6 @@ impl Node {
         }
         self.ended.insert((id, fence), attempt);
         true
-    }
-
-    /// The same with the supervisor's stamps, which are the wall clock's, as the time they were.
-    fn by_the_clock(&self, ended: &Ended) -> Ended {
-        let clock = self.engine.clock();
-        let time = |micros| clock.of_wall(Timestamp::from_micros(micros)).as_micros();
-        Ended { started_us: ended.started_us.map(time), at_us: time(ended.at_us), ..ended.clone() }
     }
 
     /// Takes the end of a handler's attempt.
