@@ -7,6 +7,7 @@ use std::time::Duration;
 /// How many seeds: few, for this build is slow.
 const SEEDS: u64 = 12;
 
+// proves I-1, I-2, I-3, I-4, I-5, I-6, I-7, I-8, I-9, I-10, I-11, I-12, I-13, I-14, I-15, I-17, I-19 and L-4 for a few seeds
 #[test]
 fn no_promise_is_broken() {
     for seed in 1..=SEEDS {

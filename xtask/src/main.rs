@@ -1,6 +1,7 @@
 //! Chores of the repository. `cargo xtask help` lists them.
 
 mod architecture;
+mod kill;
 mod oracles;
 mod tidy;
 
@@ -12,6 +13,10 @@ cargo xtask tidy             the style test: sizes, names, error pages, links, a
 cargo xtask tidy --ratchet   the same, and lowers the limits in xtask/ratchet.txt to what is there now
 cargo xtask oracles [COUNT [SEED]]   `punctual next` against croniter, cronsim and croner
 cargo xtask sim [--seeds N] [--from S] the simulator; with --sabotage all, what it is measured by; with --help, more
+cargo xtask kill [--rounds N] [--seed S] [--worlds N] [--report FILE] [--keep] [--debug]
+                                      kills the real binary at random instants; the checker judges what is left
+cargo xtask kill --failpoints [--stop SECONDS] [--only NAME] [--worlds N] [--report FILE] [--debug]
+                                      the same at every named point: abort, error, stop
 cargo xtask bench-time                the next firing, in nanoseconds, beside croner and cron";
 
 fn main() -> ExitCode {
@@ -21,6 +26,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root(), tidy::Ratchet::Keep),
         ["tidy", "--ratchet"] => tidy::run(&root(), tidy::Ratchet::Lower),
         ["sim", arguments @ ..] => sim(arguments),
+        ["kill", options @ ..] => kill::run(&root(), options),
         ["bench-time"] => oracles::bench(&root()),
         ["oracles"] => oracles::run(&root(), "3000", "1"),
         ["oracles", count] => oracles::run(&root(), count, "1"),

@@ -1,7 +1,12 @@
 //! Attempts: one try of a run, and how it ended.
 
+mod class;
+
+pub use class::Class;
+
 use crate::id::NodeId;
 use crate::time::Timestamp;
+use std::time::Duration;
 
 macro_rules! words {
     ($(#[$outer:meta])* $type:ident { $($(#[$doc:meta])* $name:ident = $text:literal,)* }) => {
@@ -32,9 +37,9 @@ words! {
     Outcome {
         /// It did what it should.
         Success = "success",
-        /// It ended with a code other than 0, or by a signal of its own.
+        /// It ended with a code that is no success, or by a signal; or what must hold of its work does not.
         Failed = "failed",
-        /// It ran longer than its timeout and was killed.
+        /// It ran longer than it may, and was killed.
         Timeout = "timeout",
         /// A person or a policy cancelled it.
         Cancelled = "cancelled",
@@ -79,4 +84,8 @@ pub struct Exit {
     pub start_delay_us: Option<u64>,
     /// Why, where the code does not say it: a spawn error, a timeout's length.
     pub reason: Option<String>,
+    /// The class of a bad end that outcome, code and signal do not tell; see [`Attempt::class`] for every other.
+    pub class: Option<Class>,
+    /// How long from its end the job asked to be left alone before it is tried again.
+    pub retry_after: Option<Duration>,
 }

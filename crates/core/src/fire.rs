@@ -184,7 +184,7 @@ fn used_up(rule: &TimeRule, fired: u64) -> bool {
 fn waits_for(upstream: &Upstream, verdict: Verdict) -> bool {
     match upstream.on {
         UpstreamOn::Success => verdict == Verdict::Success || sabotage!("upstream-verdict-ignored"),
-        UpstreamOn::Failure => verdict != Verdict::Success,
+        UpstreamOn::Failure => matches!(verdict, Verdict::Failed | Verdict::Timeout | Verdict::Lost),
         UpstreamOn::Any => true,
     }
 }

@@ -25,6 +25,12 @@ pub struct Job {
     pub retry: Retry,
     /// What follows an attempt that was lost with its node.
     pub on_lost: OnLost,
+    /// When an attempt that ended by an exit code has succeeded.
+    pub success: Success,
+    /// After so many runs in a row that ended badly the job is paused; `None`: never.
+    pub pause_after_failures: Option<u32>,
+    /// Whether the attempts of a run share a directory that outlives each of them.
+    pub checkpoint: bool,
     /// How long an attempt may take before its tree is told to end; `None`: for ever.
     pub timeout: Option<Duration>,
     /// How long an attempt may print nothing before its tree is told to end; `None`: for ever.
@@ -151,6 +157,43 @@ pub struct Limits {
     pub memory_bytes: Option<u64>,
     /// Processes and threads.
     pub pids: Option<u32>,
+}
+
+/// When an attempt has succeeded: its exit code is good, its output is as it should be, and its check agrees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Success {
+    /// Good exit codes; empty: 0 alone.
+    pub exit_codes: Vec<u8>,
+    /// What its output must contain; a pattern of [`crate::pattern`].
+    pub output: Option<String>,
+    /// What its output must not contain.
+    pub output_not: Option<String>,
+    /// What is run after a good exit and must exit with 0.
+    pub verify: Option<Verify>,
+}
+
+impl Success {
+    /// Whether more than the exit code is looked at.
+    pub fn is_looked_at(&self) -> bool {
+        self.output.is_some() || self.output_not.is_some() || self.verify.is_some()
+    }
+
+    /// Whether an exit code is a good one.
+    pub fn is_good(&self, code: i32) -> bool {
+        match self.exit_codes.is_empty() {
+            true => code == 0,
+            false => self.exit_codes.iter().any(|good| i32::from(*good) == code),
+        }
+    }
+}
+
+/// A command that looks at what an attempt did, as the attempt's user and in its environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// What is executed.
+    pub command: Command,
+    /// How long it may take.
+    pub timeout: Duration,
 }
 
 /// The two ways to say what is executed.

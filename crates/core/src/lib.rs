@@ -6,6 +6,7 @@
 
 pub mod civil;
 pub mod error;
+pub mod failpoint;
 pub mod guard;
 pub mod id;
 pub mod invariant;
@@ -27,6 +28,7 @@ pub mod fire;
 pub mod admission;
 pub mod attempt;
 pub mod occurrence;
+pub mod pattern;
 pub mod queue;
 pub mod retry;
 pub mod run;

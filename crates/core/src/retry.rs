@@ -1,10 +1,13 @@
 //! What follows a failed attempt.
 
-use crate::attempt::{Exit, Outcome};
+use crate::attempt::{Class, Exit, Outcome};
 use crate::id::RunId;
 use crate::sabotage;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
+
+/// A job that asks to be left alone for longer is tried again after this.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// How often and when a failed attempt is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,14 +22,13 @@ pub struct Retry {
     pub failures: Failures,
 }
 
-/// A set of failures: exit codes, and the kinds that have none.
+/// A set of failures: exit codes, and the classes that have none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failures {
     /// A bit for each exit code.
     exits: [u64; 4],
-    signal: bool,
-    timeout: bool,
-    spawn: bool,
+    /// A bit for each class, at its place in [`Class::ALL`].
+    classes: u16,
 }
 
 /// A failure, as far as a policy tells failures apart.
@@ -34,19 +36,15 @@ pub struct Failures {
 pub enum Failure {
     /// The process ended with this code.
     Exit(u8),
-    /// The process ended by a signal.
-    Signal,
-    /// The attempt ran into its timeout.
-    Timeout,
-    /// The process could not be started.
-    Spawn,
+    /// It was of this class.
+    Class(Class),
 }
 
 impl Failures {
     /// Every failure.
-    pub const ALL: Self = Self { exits: [u64::MAX; 4], signal: true, timeout: true, spawn: true };
+    pub const ALL: Self = Self { exits: [u64::MAX; 4], classes: u16::MAX };
     /// No failure.
-    pub const NONE: Self = Self { exits: [0; 4], signal: false, timeout: false, spawn: false };
+    pub const NONE: Self = Self { exits: [0; 4], classes: 0 };
 
     /// The set with `failure` in it.
     #[must_use]
@@ -64,29 +62,35 @@ impl Failures {
 
     fn put(&mut self, failure: Failure, member: bool) {
         match failure {
+            Failure::Class(Class::Exit) => self.exits = [if member { u64::MAX } else { 0 }; 4],
             Failure::Exit(code) => {
                 let (word, bit) = (usize::from(code / 64), 1_u64 << (code % 64));
                 if member { self.exits[word] |= bit } else { self.exits[word] &= !bit }
             }
-            Failure::Signal => self.signal = member,
-            Failure::Timeout => self.timeout = member,
-            Failure::Spawn => self.spawn = member,
+            Failure::Class(class) => {
+                let bit = bit_of(class);
+                if member { self.classes |= bit } else { self.classes &= !bit }
+            }
         }
     }
 
     /// Whether an attempt that ended so is in the set. One that failed in a way nobody can tell is in every set but
-    /// the empty one.
+    /// the empty one; one that said itself that it failed for good is in none.
     pub fn contains(&self, outcome: Outcome, exit: &Exit) -> bool {
-        match outcome {
-            Outcome::Timeout => self.timeout,
-            Outcome::SpawnFailed => self.spawn,
-            _ => match (exit.code.map(u8::try_from), exit.signal) {
-                (Some(Ok(code)), _) => self.exits[usize::from(code / 64)] >> (code % 64) & 1 == 1,
-                (_, Some(_)) => self.signal,
+        match Class::of(outcome, exit) {
+            None | Some(Class::Reported) => false,
+            Some(Class::Exit) => match exit.code.map(u8::try_from) {
+                Some(Ok(code)) => self.exits[usize::from(code / 64)] >> (code % 64) & 1 == 1,
                 _ => *self != Self::NONE,
             },
+            Some(class) => self.classes & bit_of(class) != 0,
         }
     }
+}
+
+fn bit_of(class: Class) -> u16 {
+    let place = Class::ALL.iter().position(|known| *known == class);
+    1 << place.expect("the list has every class")
 }
 
 impl Retry {
@@ -116,6 +120,13 @@ impl Retry {
         let jitter = (full / 4).mul_f64(f64::from(draw) / f64::from(u32::MAX));
         Some(full - jitter)
     }
+
+    /// The wait before the retry after `retries` others, for an attempt that ended so; `None`: it is not tried again.
+    /// What a job asks for takes the place of the backoff, not of the count.
+    pub fn wait_after(&self, run: RunId, retries: u32, outcome: Outcome, exit: &Exit) -> Option<Duration> {
+        let wait = self.wait(run, retries + 1).filter(|_| self.failures.contains(outcome, exit))?;
+        Some(exit.retry_after.map_or(wait, |asked| asked.min(RETRY_AFTER_MAX)))
+    }
 }
 
 #[cfg(test)]
@@ -139,13 +150,45 @@ mod tests {
     fn a_set_of_failures_tells_codes_signals_and_timeouts_apart() {
         let exit = |code| Exit { code: Some(code), ..Exit::default() };
         let killed = Exit { signal: Some(9), ..Exit::default() };
-        let set = Failures::NONE.with(Failure::Exit(75)).with(Failure::Timeout);
+        let set = Failures::NONE.with(Failure::Exit(75)).with(Failure::Class(Class::Timeout));
         assert!(set.contains(Outcome::Failed, &exit(75)) && !set.contains(Outcome::Failed, &exit(1)));
         assert!(set.contains(Outcome::Timeout, &killed) && !set.contains(Outcome::Failed, &killed));
         assert!(!set.contains(Outcome::SpawnFailed, &Exit::default()));
-        let rest = Failures::ALL.without(Failure::Exit(255)).without(Failure::Signal);
+        let rest = Failures::ALL.without(Failure::Exit(255)).without(Failure::Class(Class::Signal));
         assert!(rest.contains(Outcome::Failed, &exit(0)) && !rest.contains(Outcome::Failed, &exit(255)));
         assert!(!rest.contains(Outcome::Failed, &killed) && rest.contains(Outcome::Failed, &Exit::default()));
         assert!(!Failures::NONE.contains(Outcome::Failed, &Exit::default()));
+    }
+
+    #[test]
+    fn classes_that_have_no_code_are_told_apart_too() {
+        let noted = |class| Exit { code: Some(0), class: Some(class), ..Exit::default() };
+        let set = Failures::NONE.with(Failure::Class(Class::Exit));
+        assert!(
+            set.contains(Outcome::Failed, &Exit { code: Some(0), ..Exit::default() }),
+            "0 can be no success"
+        );
+        assert!(!set.contains(Outcome::Failed, &noted(Class::Verify)));
+        assert!(set.with(Failure::Class(Class::Verify)).contains(Outcome::Failed, &noted(Class::Verify)));
+        assert!(
+            !Failures::ALL.contains(Outcome::Failed, &noted(Class::Reported)),
+            "it said that it is for good"
+        );
+        let timeouts = Failures::NONE.with(Failure::Class(Class::Timeout));
+        assert!(!timeouts.contains(Outcome::Timeout, &noted(Class::NoProgress)));
+        assert!(!Failures::ALL.contains(Outcome::Success, &Exit::default()));
+    }
+
+    #[test]
+    fn what_a_job_asks_for_takes_the_place_of_the_backoff() {
+        let retry = Retry { retries_max: 1, ..Retry::NONE };
+        let asks =
+            |secs| Exit { code: Some(75), retry_after: Some(Duration::from_secs(secs)), ..Exit::default() };
+        let wait = |retries, exit| retry.wait_after(RunId(7), retries, Outcome::Failed, &exit);
+        assert_eq!(wait(0, asks(90)), Some(Duration::from_secs(90)));
+        assert_eq!(wait(0, asks(u64::MAX / 2)), Some(RETRY_AFTER_MAX));
+        assert_eq!(wait(1, asks(90)), None, "it counts as a retry like another");
+        let spared = Retry { failures: Failures::ALL.without(Failure::Exit(75)), ..retry };
+        assert_eq!(spared.wait_after(RunId(7), 0, Outcome::Failed, &asks(90)), None);
     }
 }

@@ -155,6 +155,8 @@ pub enum RunEvent {
     Expire(Reason),
     /// What it was held for has come.
     Release,
+    /// A person lets a lost one go on, and it waits for an earlier run of its job to end.
+    Wait,
     /// Its turn came on a daemon that starts nothing.
     Shadow,
 }
@@ -233,13 +235,15 @@ impl Run {
             (RunState::Queued { .. }, RunEvent::Shadow) => next.finish(now, Verdict::Shadow, None),
             (_, RunEvent::Shadow) => return Err(Illegal::State("it is not queued")),
             (_, RunEvent::Release) => return Err(Illegal::State("it is not held")),
+            (RunState::Held(Hold::Lost), RunEvent::Wait) => next.state = RunState::Held(Hold::Overlap),
+            (_, RunEvent::Wait) => return Err(Illegal::State("it does not wait for a person")),
         }
         Ok(next)
     }
 
     fn settle(&mut self, stop: Option<StopReason>, attempt: Attempt, policy: &Policy, now: Timestamp) {
         let outcome = attempt.outcome;
-        let retried = policy.retry.failures.contains(outcome, &attempt.exit);
+        let wait = policy.retry.wait_after(self.id, self.retries, outcome, &attempt.exit);
         self.attempts.push(attempt);
         match outcome {
             Outcome::Success if sabotage!("success-retried") && self.attempts.len() == 1 => {
@@ -264,16 +268,14 @@ impl Run {
                     OnLost::Retry | OnLost::Fail => self.finish(now, Verdict::Lost, None),
                 }
             }
-            Outcome::Failed | Outcome::Timeout | Outcome::SpawnFailed => {
-                match policy.retry.wait(self.id, self.retries + 1).filter(|_| retried) {
-                    Some(wait) => {
-                        self.retries += if sabotage!("retry-counted-twice") { 2 } else { 1 };
-                        self.state = RunState::Queued { due: now.saturating_add(wait) };
-                    }
-                    None if outcome == Outcome::Timeout => self.finish(now, Verdict::Timeout, None),
-                    None => self.finish(now, Verdict::Failed, None),
+            Outcome::Failed | Outcome::Timeout | Outcome::SpawnFailed => match wait {
+                Some(wait) => {
+                    self.retries += if sabotage!("retry-counted-twice") { 2 } else { 1 };
+                    self.state = RunState::Queued { due: now.saturating_add(wait) };
                 }
-            }
+                None if outcome == Outcome::Timeout => self.finish(now, Verdict::Timeout, None),
+                None => self.finish(now, Verdict::Failed, None),
+            },
         }
     }
 

@@ -59,9 +59,9 @@ pub enum UpstreamOn {
     /// It succeeded.
     #[default]
     Success,
-    /// It ended otherwise.
+    /// It failed, ran out of time, or was lost.
     Failure,
-    /// It ended.
+    /// It ended, in whatever way: also one that was cancelled, replaced or expired.
     Any,
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use punctual_core::calendar::{CalendarMode, CalendarParts, CalendarRule, Weekdays};
 use punctual_core::cron::{Cron, Dialect};
 use punctual_core::fire::{Firing, Input, ON_TIME, begin, fire};
-use punctual_core::job::{Action, Job, OnLost, Overlap};
+use punctual_core::job::{Action, Job, OnLost, Overlap, Success};
 use punctual_core::occurrence::{Disposition, Occurrence, Reason};
 use punctual_core::retry::Retry;
 use punctual_core::schedule::{CronSchedule, DstPolicy, Every, Pace, Schedule};
@@ -37,6 +37,9 @@ fn job(start_deadline: Option<Duration>) -> Job {
         zone: punctual_core::zone::Zone::utc(),
         trigger_zones: Vec::new(),
         on_failure: Action::None,
+        success: Success::default(),
+        pause_after_failures: None,
+        checkpoint: false,
     }
 }
 

@@ -8,13 +8,14 @@ use crate::clock;
 use crate::control::{has_boot, remember_boot, resume};
 use crate::error::EngineError;
 use crate::shared::Engine;
+use punctual_core::failpoint;
 use punctual_core::fire::{self, Input};
 use punctual_core::id::{JobId, Revision, TriggerId};
 use punctual_core::job::{Job, Overlap};
 use punctual_core::spec::{JobSpec, spec_diff};
 use punctual_core::trigger::{Trigger, TriggerState};
 use punctual_store::row::{JobRow, Pause, RevisionRow, TriggerRow};
-use punctual_store::{Ask, Snapshot};
+use punctual_store::{Ask, Snapshot, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -106,7 +107,9 @@ impl Engine {
         if mode == ApplyMode::DryRun {
             return Ok(self.look(&mut ask, work).await?.0);
         }
+        failpoint::reach("apply.before-write").map_err(|_| StoreError::Deadline)?;
         let ((changes, learned), effects, _) = self.write(&mut ask, work).await?;
+        failpoint::reach("apply.after-write").map_err(|e| StoreError::CommitUnknown(e.to_string()))?;
         self.learn(learned);
         self.follow(&effects);
         Ok(changes)

@@ -163,11 +163,14 @@ impl Engine {
             last_due: now.saturating_add(request.spread.saturating_mul(last)),
             notes: notes(&request, &job),
         };
+        // Those that the record knows are there, however long ago their keys were forgotten.
+        let fresh: Vec<Time> =
+            times.into_iter().filter(|time| !own.contains(time.key(&done.id).as_str())).collect();
+        done.existing = done.nominal.len() - fresh.len();
         if request.dry_run {
-            done.existing = own.len();
             return Ok(done);
         }
-        for (n, batch) in times.chunks(BATCH).enumerate() {
+        for (n, batch) in fresh.chunks(BATCH).enumerate() {
             let (made, existing) = self.fill(&view.row, &done.id, batch, n * BATCH, now, &request).await?;
             done.made += made;
             done.existing += existing;
@@ -255,17 +258,23 @@ impl Engine {
         }
     }
 
-    /// Runs of the job with a nominal time in the span.
+    /// Runs of the job with a nominal time in the span; a part that holds more than the store lists is halved.
     async fn runs_of(&self, job: JobId, request: &BackfillRequest) -> Result<Vec<Run>, EngineError> {
-        let filter = RunFilter {
-            job: Some(job),
-            since: Some(request.from),
-            until: Some(request.to),
-            unfinished: true,
-            limit: RUNS_MAX,
-            ..RunFilter::default()
-        };
-        Ok(self.store().runs(filter).await?)
+        let mut runs = Vec::new();
+        let mut parts = vec![(request.from, request.to)];
+        while let Some((from, to)) = parts.pop() {
+            let span = RunFilter { since: Some(from), until: Some(to), ..RunFilter::default() };
+            let filter = RunFilter { job: Some(job), unfinished: true, limit: RUNS_MAX, ..span };
+            let mut found = self.store().runs(filter).await?;
+            let half = to.since(from) / 2;
+            if found.len() < RUNS_MAX || half.is_zero() {
+                runs.append(&mut found);
+            } else {
+                let middle = from.saturating_add(half);
+                parts.extend([(from, middle), (middle, to)]);
+            }
+        }
+        Ok(runs)
     }
 
     /// Nominal times of the span that ran, or are to run. One that was cancelled or expired did not.

@@ -16,7 +16,7 @@ use punctual_core::invariant;
 use punctual_core::job::{Job, Overlap};
 use punctual_core::occurrence::{Disposition, Occurrence, Reason, Skip, SkipRange};
 use punctual_core::queue::{self, Candidate, Capacity};
-use punctual_core::run::{Hold, Policy, Run, RunEvent, RunState, StopReason, Verdict};
+use punctual_core::run::{Hold, Policy, Run, RunEvent, RunState, StopReason};
 use punctual_core::sabotage;
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::{Trigger, When};
@@ -48,6 +48,8 @@ pub struct Effects {
     pub attempted: Vec<Run>,
     /// Ended by this decision.
     pub finished: Vec<Run>,
+    /// Jobs that were paused because their runs ended badly, by name, with the reason.
+    pub paused: Vec<(String, String)>,
     /// Definitions that were needed and not at hand: load them and decide again.
     pub missing: BTreeSet<(JobId, Revision)>,
     /// Jobs whose triggers were needed and are not in the snapshot: ask for them and decide again.
@@ -388,7 +390,7 @@ impl Book {
             let run = self.runs[id].clone();
             match run.state {
                 RunState::Finished { verdict, .. } => {
-                    self.count_failure(run.job, verdict);
+                    self.count_failure(&run, verdict);
                     self.release(run.job);
                     ended.push((run, verdict));
                 }
@@ -409,19 +411,6 @@ impl Book {
             for trigger in self.waiting_for(&name) {
                 self.fire(trigger, &Input::UpstreamEnded { run: run.id, verdict });
             }
-        }
-    }
-
-    fn count_failure(&mut self, job: JobId, verdict: Verdict) {
-        let Some(row) = self.jobs.get_mut(&job) else { return };
-        let failures = match verdict {
-            Verdict::Success => 0,
-            Verdict::Failed | Verdict::Timeout | Verdict::Lost => row.failures.saturating_add(1),
-            Verdict::Cancelled | Verdict::Expired | Verdict::Shadow => row.failures,
-        };
-        if failures != row.failures {
-            row.failures = failures;
-            self.jobs_changed.insert(job);
         }
     }
 
@@ -535,7 +524,7 @@ impl Book {
     }
 
     /// The unfinished runs of a job: queued or leased, and held.
-    fn unfinished(&self, job: JobId) -> (Vec<RunId>, Vec<RunId>) {
+    pub(crate) fn unfinished(&self, job: JobId) -> (Vec<RunId>, Vec<RunId>) {
         let mut active = Vec::new();
         let mut held = Vec::new();
         for id in self.unfinished.get(&job).into_iter().flatten() {

@@ -52,6 +52,14 @@ impl Clock {
         }
     }
 
+    /// What time it was when the wall clock said `wall`, a short time ago: processes without a guard stamp by that.
+    pub fn of_wall(&self, wall: Timestamp) -> Timestamp {
+        match self {
+            Self::Guarded(guarded) => guarded.of_wall(wall),
+            Self::System | Self::Manual(_) => wall,
+        }
+    }
+
     /// Lets time pass on a clock that a test moves; the system's is left alone.
     pub fn advance(&self, by: Duration) {
         match self {

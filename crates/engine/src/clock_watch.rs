@@ -9,8 +9,11 @@ use crate::inbox::{Inbox, Message};
 use crate::shared::Engine;
 use crate::synchronised::{self, Synchronised};
 use punctual_core::guard::Verdict;
+use punctual_core::id::JobId;
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::When;
+use punctual_store::row::{JobRow, TriggerRow};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -74,11 +77,15 @@ impl Engine {
         }))
     }
 
-    /// What is wrong with the clock, in a sentence; `None` if nothing is.
+    /// What is wrong with the clock, in a sentence; `None` if nothing is. Given what the store says of jobs.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn clock_fault(&self) -> Result<Option<String>, EngineError> {
+    pub async fn clock_fault(
+        &self,
+        jobs: &[JobRow],
+        triggers: &[TriggerRow],
+    ) -> Result<Option<String>, EngineError> {
         if let Some(facts) = self.clock().guard().map(|guard| guard.facts())
             && let Some(doubt) = facts.doubt
         {
@@ -88,7 +95,9 @@ impl Engine {
                 facts.now, facts.wall
             )));
         }
-        Ok(self.ahead().await?.map(|(count, until)| {
+        let ahead = self.ahead_among(jobs, triggers).await?;
+        Ok(ahead.first().map(|Ahead { until, .. }| {
+            let count = ahead.len();
             format!("{count} triggers have been decided ahead of it, until {until}: was it set back?")
         }))
     }
@@ -121,20 +130,29 @@ impl Engine {
 
     /// Triggers of jobs in force that have been decided well ahead of the clock, farthest first.
     async fn all_ahead(&self) -> Result<Vec<Ahead>, EngineError> {
-        let limit = self.clock().now().saturating_add(AHEAD);
         let (jobs, triggers) = self.store().jobs().await?;
+        self.ahead_among(&jobs, &triggers).await
+    }
+
+    async fn ahead_among(&self, jobs: &[JobRow], triggers: &[TriggerRow]) -> Result<Vec<Ahead>, EngineError> {
+        let limit = self.clock().now().saturating_add(AHEAD);
+        let beyond: Vec<&TriggerRow> = triggers.iter().filter(|t| t.live && t.state.cursor > limit).collect();
+        if beyond.is_empty() {
+            return Ok(Vec::new());
+        }
         self.load_all().await?;
         let definitions = self.definitions();
+        let jobs: BTreeMap<JobId, &JobRow> = jobs.iter().map(|job| (job.id, job)).collect();
         let mut ahead: Vec<Ahead> = Vec::new();
-        for trigger in triggers.into_iter().filter(|t| t.live && t.state.cursor > limit) {
-            let Some(job) = jobs.iter().find(|j| j.id == trigger.job && !j.retired) else { continue };
+        for trigger in beyond {
+            let Some(job) = jobs.get(&trigger.job).filter(|job| !job.retired) else { continue };
             let rule = definitions.job(job.id, job.revision);
             let rule = rule.as_ref().and_then(|d| d.triggers.iter().find(|t| t.name == trigger.name));
             // What has no times of its own waits for no clock.
             if rule.is_none_or(|rule| matches!(rule.when, When::Time(_))) {
                 ahead.push(Ahead {
                     job: job.name.clone(),
-                    trigger: trigger.name,
+                    trigger: trigger.name.clone(),
                     until: trigger.state.cursor,
                 });
             }

@@ -9,7 +9,7 @@ use punctual_core::fire::Input;
 use punctual_core::id::{JobId, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::occurrence::Occurrence;
-use punctual_core::run::{Run, RunEvent, StopReason};
+use punctual_core::run::{Hold, Run, RunEvent, RunState, StopReason};
 use punctual_core::sabotage;
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::When;
@@ -186,13 +186,16 @@ impl Engine {
         }
     }
 
-    /// Runs a finished run's occurrence again, as a new run of the job's present definition with the same nominal time
-    /// and parameters.
+    /// Lets a run go on that was lost and waits for a person. Runs a finished run's occurrence again, as a new run of
+    /// the job's present definition with the same nominal time and parameters.
     ///
     /// # Errors
-    /// There is no such run, it has not ended, its job is gone, or the store could not do it.
+    /// There is no such run, it is under way or waits for something else, its job is gone, or the store could not do it.
     pub async fn retry(&self, run: RunId) -> Result<Submitted, EngineError> {
         let old = self.store().run(run).await?.ok_or_else(|| EngineError::NoRun(run.to_string()))?;
+        if old.state == RunState::Held(Hold::Lost) {
+            return self.let_go(run).await;
+        }
         if !old.is_finished() {
             return Err(EngineError::State {
                 message: format!("run {run} has not ended"),
@@ -209,6 +212,24 @@ impl Engine {
         };
         let key = format!("retry:{run}:{:016x}", clock::random() as u64);
         self.submit_for(&job.name, Some(key), params, Some(old.nominal)).await
+    }
+
+    async fn let_go(&self, run: RunId) -> Result<Submitted, EngineError> {
+        let mut ask = Ask { runs: vec![run], ..Ask::default() };
+        let (gone, effects, _) = self
+            .write(&mut ask, move |book, snapshot| {
+                let waits = |r: &Run| r.id == run && r.state == RunState::Held(Hold::Lost);
+                Ok(snapshot.runs.iter().any(waits) && book.let_go(run))
+            })
+            .await?;
+        self.follow(&effects);
+        match gone {
+            true => Ok(Submitted { run, existing: true }),
+            false => Err(EngineError::State {
+                message: format!("run {run} no longer waits for a person"),
+                hint: format!("punctual why {run} says where it stands"),
+            }),
+        }
     }
 
     /// Fires the boot triggers that have not fired for this boot of the kernel.
@@ -347,7 +368,7 @@ pub(crate) fn can_carry_out(job: &Job, name: &str) -> Result<(), EngineError> {
 }
 
 /// Disposes of what fell due until now and takes the job's triggers out of the due set.
-fn pause(book: &mut Book, row: JobRow, triggers: Vec<TriggerRow>, reason: &str) {
+pub(crate) fn pause(book: &mut Book, row: JobRow, triggers: Vec<TriggerRow>, reason: &str) {
     // What one of them fires may end a run of another, which then goes on: they rest once all are settled.
     for trigger in triggers.iter().filter(|t| t.live) {
         book.dispose(trigger.id, &Input::Tick);
@@ -372,7 +393,7 @@ pub(crate) fn resume(
     input: Input,
     boot: Option<&str>,
 ) {
-    let row = JobRow { paused: None, ..book.jobs[&row.id].clone() };
+    let row = JobRow { paused: None, failures: 0, ..book.jobs[&row.id].clone() };
     book.put_job(row.clone());
     for trigger in triggers.iter().filter(|t| t.live) {
         book.dispose(trigger.id, &input);

@@ -2,12 +2,15 @@
 //! process ended to an outcome.
 
 use crate::backfill;
+use crate::data_dir::DataDir;
+use crate::folders::{CHECKPOINT, CONTROL};
 use crate::handlers::Handled;
+use crate::supervisor::judge::{Checkpoint, Judge, Verify};
 use crate::supervisor::protocol::{AttemptId, Ended, Limits, Rlimits, Start, Told};
 use crate::supervisor::tree::MARK;
 use nix::unistd::{User, geteuid};
-use punctual_core::attempt::{Attempt, Exit, Outcome};
-use punctual_core::id::NodeId;
+use punctual_core::attempt::{Attempt, Class, Exit, Outcome};
+use punctual_core::id::{NodeId, RunId};
 use punctual_core::job::{self, Command, Job, Process};
 use punctual_core::run::Run;
 use punctual_core::spec::template;
@@ -40,11 +43,63 @@ impl Account {
     }
 }
 
-/// What the supervisor is asked to start for `run`, whose lease is `fence`.
+/// What the supervisor is asked to start for the present attempt of `run`.
 ///
 /// # Errors
 /// The definition asks for something this run does not have, for example a parameter.
 pub fn start(
+    job: &Job,
+    process: &Process,
+    run: &Run,
+    data: &DataDir,
+    account: &Account,
+) -> Result<Start, String> {
+    let mut start = command(job, process, run, data.log(run.id, run.next_attempt()), account)?;
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    let control = text(data.control(run.id, run.fence));
+    start.env.push((CONTROL.to_owned(), control.clone()));
+    if job.checkpoint {
+        let path = text(data.checkpoint(run.id));
+        start.env.push((CHECKPOINT.to_owned(), path.clone()));
+        let from = rerun_of(&run.key).map(|old| text(data.checkpoint(old)));
+        start.checkpoint = Some(Checkpoint { path, from });
+    }
+    let params = params(run)?;
+    let verify = job.success.verify.as_ref().map(|verify| {
+        let argv = argv(&verify.command, &contract(job, run, &params), &params)?;
+        Ok::<_, String>(Verify { argv, timeout_ms: millis(verify.timeout) })
+    });
+    start.judge = Judge {
+        exit_codes: job.success.exit_codes.clone(),
+        output: job.success.output.clone(),
+        output_not: job.success.output_not.clone(),
+        verify: verify.transpose()?,
+        control: Some(control),
+    };
+    Ok(start)
+}
+
+/// The run whose work a run does again, as its key says.
+pub fn rerun_of(key: &str) -> Option<RunId> {
+    key.strip_prefix("retry:")?.split(':').next()?.parse().ok()
+}
+
+fn argv(
+    command: &Command,
+    contract: &[(String, String)],
+    params: &Map<String, Value>,
+) -> Result<Vec<String>, String> {
+    match command {
+        Command::Argv(argv) => argv.iter().map(|a| fill(a, contract, params)).collect(),
+        Command::Shell { shell, script } => Ok(shell.iter().chain([script]).cloned().collect()),
+    }
+}
+
+/// A process of a run that is judged by its exit alone, such as the one that tells of it.
+///
+/// # Errors
+/// As [`start`].
+pub fn command(
     job: &Job,
     process: &Process,
     run: &Run,
@@ -53,10 +108,7 @@ pub fn start(
 ) -> Result<Start, String> {
     let params = params(run)?;
     let contract = contract(job, run, &params);
-    let argv = match &process.command {
-        Command::Argv(argv) => argv.iter().map(|a| fill(a, &contract, &params)).collect::<Result<_, _>>()?,
-        Command::Shell { shell, script } => shell.iter().chain([script]).cloned().collect(),
-    };
+    let argv = argv(&process.command, &contract, &params)?;
     let mut env: Vec<(String, String)> = Vec::new();
     if process.run_as.is_none() {
         let own = [
@@ -85,14 +137,11 @@ pub fn start(
         (None, None) => Some(account.home.clone()).filter(|home| Path::new(home).is_dir()),
     };
     Ok(Start {
-        attempt: attempt_id(run),
         argv,
         env: last_wins(env),
         working_directory,
         stdin: process.stdin.clone(),
         run_as: process.run_as.clone(),
-        log: log.to_string_lossy().into_owned(),
-        log_bytes_max: job.output.bytes_max,
         output_direct: job.output.direct,
         redact: job.output.redact.clone(),
         timeout_ms: job.timeout.map(millis),
@@ -103,6 +152,7 @@ pub fn start(
         umask: process.bounds.umask,
         nice: process.bounds.nice,
         no_new_privileges: process.bounds.no_new_privileges,
+        ..Start::bare(attempt_id(run), log.to_string_lossy().into_owned(), job.output.bytes_max)
     })
 }
 
@@ -117,36 +167,16 @@ fn rlimits(rlimits: &job::Rlimits) -> Rlimits {
 }
 
 /// The attempt that ended, as the history keeps it. `due` is when it was due to start.
-pub fn attempt(
-    ended: &Ended,
-    number: u32,
-    node: NodeId,
-    due: Timestamp,
-    timeout: Option<Duration>,
-) -> Attempt {
+pub fn attempt(ended: &Ended, number: u32, node: NodeId, due: Timestamp, job: &Job) -> Attempt {
     let started = ended.started_us.map(Timestamp::from_micros);
-    let outcome = match (&ended.spawn_error, ended.told, ended.code) {
-        (Some(_), ..) => Outcome::SpawnFailed,
-        (None, Some(Told::Timeout | Told::NoProgress), _) => Outcome::Timeout,
-        (None, Some(Told::Stop), _) => Outcome::Cancelled,
-        // Told to end with the daemon, and ended well all the same: it is done.
-        (None, _, Some(0)) => Outcome::Success,
-        (None, Some(Told::Shutdown | Told::Orphaned), _) => Outcome::Interrupted,
-        (None, None, _) => Outcome::Failed,
-    };
-    let reason = match outcome {
-        Outcome::SpawnFailed => ended.spawn_error.as_ref().map(ToString::to_string),
-        Outcome::Timeout if ended.told == Some(Told::NoProgress) => {
-            Some("it printed nothing for longer than its noProgressTimeout".into())
-        }
-        Outcome::Timeout => timeout.map(|t| format!("it ran longer than its timeout of {}", seconds(t))),
-        Outcome::Interrupted if ended.told == Some(Told::Orphaned) => {
-            Some("no daemon came for longer than jobs may live without one".into())
-        }
-        Outcome::Interrupted => Some("the daemon was stopped".into()),
-        Outcome::Failed if ended.oom => Some("the kernel killed in it: its limits.memory was full".into()),
-        _ => None,
-    };
+    let outcome = outcome(ended, job);
+    let class = class(ended, outcome);
+    let mut reason = reason(ended, outcome, class, job);
+    let retry_after = ended.findings.retry_after_ms.filter(|_| outcome == Outcome::Failed);
+    let retry_after = retry_after.map(Duration::from_millis);
+    if let (None, Some(wait)) = (&reason, retry_after) {
+        reason = Some(format!("it asked to be tried again after {}", seconds(wait)));
+    }
     // What holds of every attempt must not hide why this one ended.
     let reason = match (reason, &ended.remark) {
         (Some(reason), Some(remark)) => Some(format!("{reason}; {remark}")),
@@ -165,7 +195,56 @@ pub fn attempt(
             memory_bytes_max: ended.memory_bytes_max,
             start_delay_us: started.map(|s| u64::try_from(s.since(due).as_micros()).unwrap_or(u64::MAX)),
             reason,
+            class,
+            retry_after,
         },
+    }
+}
+
+fn outcome(ended: &Ended, job: &Job) -> Outcome {
+    let good = ended.code.is_some_and(|code| job.success.is_good(code)) && ended.findings.failed.is_none();
+    match (&ended.spawn_error, ended.told) {
+        (Some(_), _) => Outcome::SpawnFailed,
+        (None, Some(Told::Timeout | Told::NoProgress)) => Outcome::Timeout,
+        (None, Some(Told::Stop)) => Outcome::Cancelled,
+        (None, None) if good && ended.findings.unmet.is_none() => Outcome::Success,
+        // Told to end with the daemon, and ended well all the same: it is done, if that is all there is to see.
+        (None, Some(Told::Shutdown | Told::Orphaned)) if good && !job.success.is_looked_at() => {
+            Outcome::Success
+        }
+        (None, Some(Told::Shutdown | Told::Orphaned)) => Outcome::Interrupted,
+        (None, None) => Outcome::Failed,
+    }
+}
+
+/// The class, where outcome, code and signal do not tell it.
+fn class(ended: &Ended, outcome: Outcome) -> Option<Class> {
+    match outcome {
+        Outcome::Timeout if ended.told == Some(Told::NoProgress) => Some(Class::NoProgress),
+        Outcome::Failed if ended.findings.failed.is_some() => Some(Class::Reported),
+        Outcome::Failed if ended.findings.unmet.is_some() => Some(Class::Verify),
+        Outcome::Failed if ended.oom => Some(Class::Oom),
+        _ => None,
+    }
+}
+
+fn reason(ended: &Ended, outcome: Outcome, class: Option<Class>, job: &Job) -> Option<String> {
+    match (outcome, class) {
+        (Outcome::SpawnFailed, _) => ended.spawn_error.as_ref().map(ToString::to_string),
+        (_, Some(Class::NoProgress)) => {
+            Some("it printed nothing for longer than its noProgressTimeout".into())
+        }
+        (Outcome::Timeout, _) => {
+            job.timeout.map(|t| format!("it ran longer than its timeout of {}", seconds(t)))
+        }
+        (Outcome::Interrupted, _) if ended.told == Some(Told::Orphaned) => {
+            Some("no daemon came for longer than jobs may live without one".into())
+        }
+        (Outcome::Interrupted, _) => Some("the daemon was stopped".into()),
+        (_, Some(Class::Reported)) => ended.findings.failed.clone(),
+        (_, Some(Class::Verify)) => ended.findings.unmet.clone(),
+        (_, Some(Class::Oom)) => Some("the kernel killed in it: its limits.memory was full".into()),
+        _ => None,
     }
 }
 

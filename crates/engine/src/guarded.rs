@@ -104,6 +104,21 @@ impl Guarded {
         now
     }
 
+    /// What time it was when the wall clock said `wall`: while a step is doubted, an instant that is nearer to the
+    /// stepped clock than to time is off by the step.
+    pub fn of_wall(&self, wall: Timestamp) -> Timestamp {
+        let mut state = self.state();
+        let sample = self.source.sample();
+        let (now, turn) = state.guard.look(sample);
+        state.turned(turn, sample);
+        let off = |from: Timestamp| wall.since(from).max(from.since(wall));
+        if state.guard.doubt().is_none() || off(now) <= off(sample.wall) {
+            return wall;
+        }
+        let step = now.as_micros() - sample.wall.as_micros();
+        Timestamp::from_micros(wall.as_micros().saturating_add(step))
+    }
+
     /// How it stands.
     pub fn facts(&self) -> ClockFacts {
         let now = self.now();

@@ -1,10 +1,11 @@
 //! The node's inbox: what other threads tell it, and the descriptor that wakes it.
 
 use crate::handlers::Handled;
-use punctual_core::id::{Fence, RunId};
+use punctual_core::id::{Fence, JobId, RunId};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What a node is told.
 #[derive(Debug)]
@@ -26,6 +27,13 @@ pub enum Message {
     Leases(Vec<crate::audit::Leased>),
     /// Something about the daemon that people should see.
     Remark(String),
+    /// How long the newest successful attempts of a job took, newest first.
+    Took {
+        /// The job.
+        job: JobId,
+        /// How long.
+        took: Vec<Duration>,
+    },
     /// The daemon is to end.
     Shutdown(AtStop),
 }

@@ -10,11 +10,13 @@ use crate::executor;
 use crate::handlers::Handled;
 use crate::quarantine::Kinds;
 use crate::shared::Engine;
+use crate::stuck::Watch;
 use crate::supervisor::Session;
 use crate::supervisor::journal::Past;
 use crate::supervisor::protocol::{AttemptId, Ended, Report, Running as Known, SpawnError};
 use punctual_core::attempt::{Attempt, Outcome};
 use punctual_core::error::Code;
+use punctual_core::failpoint;
 use punctual_core::fire::Input;
 use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job};
@@ -51,6 +53,8 @@ pub trait Executor {
     fn attempted(&mut self, _job: &Job, _run: &Run) {}
     /// A run ended by a decision that is durable.
     fn finished(&mut self, job: &Job, run: &Run);
+    /// A job was paused because its runs ended badly; the decision is durable. Told before the end of the last of them.
+    fn paused(&mut self, _job: &str, _reason: &str) {}
     /// The ends of these attempts are recorded, durably: nobody needs to keep them any more.
     fn recorded(&mut self, _attempts: &[(RunId, Fence)]) {}
 }
@@ -70,15 +74,17 @@ pub struct Node {
     /// leased may be known here.
     adrift: bool,
     /// Leased by this node and not known to have ended.
-    running: BTreeMap<RunId, Running>,
+    pub(crate) running: BTreeMap<RunId, Running>,
     /// Ended, and not yet known to be recorded.
-    ended: BTreeMap<(RunId, Fence), Attempt>,
+    pub(crate) ended: BTreeMap<(RunId, Fence), Attempt>,
+    pub(crate) watch: Watch,
 }
 
-struct Running {
-    run: Run,
+/// An attempt under way.
+pub(crate) struct Running {
+    pub(crate) run: Run,
     job: Arc<Job>,
-    started: Option<Timestamp>,
+    pub(crate) started: Option<Timestamp>,
 }
 
 /// What a cycle did.
@@ -123,6 +129,7 @@ impl Node {
             adrift: false,
             running: BTreeMap::new(),
             ended: BTreeMap::new(),
+            watch: Watch::default(),
         }
     }
 
@@ -182,9 +189,7 @@ impl Node {
                     let number = run.next_attempt();
                     let attempt = match (seen.get(&(run.id, lease.fence)), ends.get(&id)) {
                         (Some(attempt), _) => attempt.clone(),
-                        (None, Some(end)) => {
-                            executor::attempt(end, number, lease.owner, due_of(run), job.timeout)
-                        }
+                        (None, Some(end)) => executor::attempt(end, number, lease.owner, due_of(run), &job),
                         (None, None) => {
                             executor::lost(run, lease.owner, starts.get(&id).copied(), book.now())
                         }
@@ -267,6 +272,7 @@ impl Node {
         let Some(job) = self.engine.definitions().job(run.job, run.revision) else { return };
         if let Some(at) = started {
             self.engine.note_start(run.id, run.fence, at);
+            self.watch.started(run.job, run.id, run.fence, at);
         }
         self.running.insert(run.id, Running { run: run.clone(), job, started });
     }
@@ -276,6 +282,7 @@ impl Node {
     /// # Errors
     /// The store could not do it. What ended is kept for the next cycle.
     pub async fn cycle_once(&mut self, executor: &mut dyn Executor) -> Result<Cycled, EngineError> {
+        failpoint::reach("cycle.before").map_err(|_| StoreError::Deadline)?;
         if self.adrift {
             self.catch_up(executor).await?;
         }
@@ -350,6 +357,9 @@ impl Node {
         kinds: Kinds,
         executor: &mut dyn Executor,
     ) -> Result<Cycled, EngineError> {
+        if self.has_ended() {
+            failpoint::reach("settle.before").map_err(|_| StoreError::Deadline)?;
+        }
         let now = self.engine.clock().now();
         // A store that came back is not fired from before somebody has said that it may be.
         let held = self.engine.past().await?.held().is_some();
@@ -372,6 +382,7 @@ impl Node {
         let settled: Vec<(RunId, Fence)> = ended.keys().copied().collect();
         let (fired, effects, done) = self
             .write(ask, move |book, snapshot| {
+                failpoint::pass("cycle.decide");
                 settle(book, &ended);
                 // Those that are left are due still, and the next cycle begins at once.
                 for trigger in &snapshot.due {
@@ -394,8 +405,12 @@ impl Node {
                     settled.iter().for_each(|key| _ = self.ended.remove(key));
                 }
             })?;
+        if !settled.is_empty() {
+            failpoint::pass("settle.after");
+        }
         self.forget(&settled);
         executor.recorded(&settled);
+        failpoint::pass("cycle.after-write");
         let mut cycled = Cycled { fired, finished: effects.finished.len(), ..Cycled::default() };
         self.carry_out(&effects, &done.taken, executor, &mut cycled);
         if !held {
@@ -468,6 +483,9 @@ impl Node {
         for (run, fence) in effects.stopped.iter().filter(|_| !sabotage!("stop-not-sent")) {
             executor.stop(*run, *fence);
         }
+        for (job, reason) in &effects.paused {
+            executor.paused(job, reason);
+        }
         for run in &effects.attempted {
             if let Some(job) = self.engine.definitions().job(run.job, run.revision) {
                 executor.attempted(&job, run);
@@ -511,8 +529,9 @@ impl Node {
                 if running.run.fence != Fence(attempt.fence) {
                     return false;
                 }
-                let at = Timestamp::from_micros(*at_us);
+                let at = self.engine.clock().of_wall(Timestamp::from_micros(*at_us));
                 running.started = Some(at);
+                self.watch.started(running.run.job, id, running.run.fence, at);
                 self.engine.note_start(id, running.run.fence, at);
                 true
             }
@@ -532,9 +551,21 @@ impl Node {
             return false;
         }
         let number = running.run.next_attempt();
-        let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), running.job.timeout);
-        self.ended.insert((id, running.run.fence), attempt);
+        let ended = &self.by_the_clock(ended);
+        let (job, fence) = (running.run.job, running.run.fence);
+        let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), &running.job);
+        if let (Outcome::Success, Some(started)) = (attempt.outcome, attempt.started) {
+            self.watch.succeeded(job, attempt.finished.since(started));
+        }
+        self.ended.insert((id, fence), attempt);
         true
+    }
+
+    /// The same with the supervisor's stamps, which are the wall clock's, as the time they were.
+    fn by_the_clock(&self, ended: &Ended) -> Ended {
+        let clock = self.engine.clock();
+        let time = |micros| clock.of_wall(Timestamp::from_micros(micros)).as_micros();
+        Ended { started_us: ended.started_us.map(time), at_us: time(ended.at_us), ..ended.clone() }
     }
 
     /// Takes the end of a handler's attempt.

@@ -101,7 +101,7 @@ impl Book {
         let Some(job) = self.definition(run.job, run.revision) else { return false };
         let number = run.next_attempt();
         let attempt = match &start.ended {
-            Some(end) => executor::attempt(end, number, node, run.due, job.timeout),
+            Some(end) => executor::attempt(end, number, node, run.due, &job),
             None => {
                 let reason = "it was started in a time that the store has lost; how it ended is not known";
                 let exit = Exit { reason: Some(reason.into()), ..Exit::default() };

@@ -4,8 +4,8 @@
 //! that may be kept. It never removes output of a run that has not ended, and by bytes nothing that was written to
 //! in the last hour. A thread of its own makes passes, so that none delays a firing.
 //!
-//! By age nothing is removed unless the wall clock has kept pace with the time since boot for an hour: a clock that
-//! is wrong by a year must not empty the directory before anybody can set it right.
+//! By age nothing is removed unless the clock has kept pace with the time since boot for an hour, and no step of it is
+//! in doubt: a clock that is wrong by a year must not empty the directory before anybody can set it right.
 
 mod jobs;
 
@@ -106,6 +106,8 @@ pub fn start(engine: Engine, remark: impl Fn(String) + Send + 'static) -> io::Re
         std::thread::sleep(FIRST);
         loop {
             let steady = steadiness.look(engine.clock().now(), Monotonic::now()) >= CLOCK_CONFIRMED;
+            // What is written while a step is in doubt is stamped with the time that is doubted.
+            let steady = steady && engine.clock().guard().is_none_or(|guard| guard.facts().doubt.is_none());
             let keep = engine.keep();
             let keep = if steady { keep } else { Keep { history: None, output: None, ..keep } };
             match crate::block_on::block_on(prune_once(&engine, &keep, Pass::Real)) {
@@ -201,13 +203,17 @@ pub fn prune_output(
     let old = keep.output.map(|age| before(now, age).as_secs());
     for day in days(&data.logs())?.into_iter().rev() {
         let mut emptied = false;
+        let ran_secs =
+            Timestamp::parse_rfc3339(&format!("{}T00:00:00Z", name(&day))).map_or(0, |t| t.as_secs());
         for log in logs_of(&day)? {
             let too_much = keep.output_bytes.is_some_and(|max| pruned.bytes_kept + log.bytes > max);
             let path = day.join(&log.name);
             if is_gone(&path) {
                 continue;
             }
-            let goes = old.is_some_and(|old| log.written_secs < old) || too_much && log.written_secs < recent;
+            // A run of long ago may have been carried out lately; one of today cannot be old.
+            let too_old = old.is_some_and(|old| log.written_secs.max(ran_secs) < old);
+            let goes = too_old || too_much && log.written_secs < recent;
             if !goes || run_of(&path).is_some_and(is_live) {
                 pruned.bytes_kept += log.bytes;
                 continue;

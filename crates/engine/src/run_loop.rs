@@ -5,6 +5,7 @@
 
 use crate::audit::{Auditor, Leased};
 use crate::block_on::block_on;
+use crate::checkpoints;
 use crate::clock::{self, Monotonic};
 use crate::data_dir::Lock;
 use crate::error::EngineError;
@@ -18,12 +19,13 @@ use crate::supervisor::protocol::{AttemptId, Report, Request, Start};
 use crate::supervisor::{Session, Supervisor};
 use crate::timer::Timer;
 use punctual_core::error::{Code, Diagnostic};
+use punctual_core::failpoint;
 use punctual_core::id::{Fence, NodeId, RunId};
 use punctual_core::job::{Action, Job, Process};
 use punctual_core::run::{Run, RunState, Verdict};
 use punctual_core::time::Timestamp;
 use punctual_store::StoreError;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::Child;
@@ -31,6 +33,8 @@ use std::time::Duration;
 
 /// No wait is longer, so that a wake-up that got lost costs a minute at most.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// Old checkpoints are looked for so often.
+const PRUNE_AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// After a store that could not do it, or work that cannot start yet.
 const RETRY: Duration = Duration::from_millis(250);
 /// Beyond the jobs' own grace, so long the daemon waits for their ends to be recorded.
@@ -99,6 +103,8 @@ pub struct Daemon {
     timer: Timer,
     /// What the last cycle failed with: it is said once, however often it is repeated.
     trouble: Option<String>,
+    /// When old checkpoints are looked for next.
+    prune_at: Option<Timestamp>,
     /// Held as long as this process writes to the store.
     _lock: Lock,
     /// Held where there is no supervisor and must be none.
@@ -118,6 +124,8 @@ pub(crate) struct Hands {
     /// Notifications under way, and those that wait for one of them to end.
     notices: BTreeSet<AttemptId>,
     notices_waiting: VecDeque<Start>,
+    /// Jobs that were paused, with the reason, until the run that led to it is told of.
+    paused: BTreeMap<String, String>,
     observer: Box<dyn Observer>,
 }
 
@@ -128,6 +136,7 @@ impl Daemon {
     /// # Errors
     /// Processes of an earlier supervisor cannot be ended, none can be started, or the store fails.
     pub fn start(engine: Engine, lock: Lock, options: Options) -> Result<Self, String> {
+        engine.data().make_job_folders().map_err(|e| format!("{}: {e}", engine.data().root().display()))?;
         let (program, handlers) = match options.work {
             Work::Processes(program) => (Some(program), Handlers::new()),
             Work::Handlers(handlers) => (None, handlers),
@@ -141,6 +150,7 @@ impl Daemon {
             handlers: Pool::new(handlers, engine.clock().clone(), engine.inbox().clone()),
             notices: BTreeSet::new(),
             notices_waiting: VecDeque::new(),
+            paused: BTreeMap::new(),
             observer: options.observer,
         };
         // Its identity is the session's, see below.
@@ -157,6 +167,7 @@ impl Daemon {
             owner,
             timer,
             trouble: None,
+            prune_at: None,
             _lock: lock,
             alone: None,
         };
@@ -233,10 +244,23 @@ impl Daemon {
                 }
             };
             let wake = if restored { wake } else { retry(&self) };
+            self.keep_house();
             self.engine.pulse().turned(began, clock::since_boot(), self.engine.clock().now());
             if let Some(wake) = wake {
-                self.wait(wake)?;
+                self.wait(self.node.looks_at().map_or(wake, |looks| looks.min(wake)))?;
             }
+        }
+    }
+
+    /// What is done beside the cycle, when its time has come.
+    fn keep_house(&mut self) {
+        let now = self.engine.clock().now();
+        if self.node.looks_at().is_some_and(|at| at <= now) {
+            self.look_at_length();
+        }
+        if self.prune_at.is_none_or(|at| at <= now) {
+            self.prune_at = Some(now.saturating_add(PRUNE_AGAIN));
+            checkpoints::prune(&self.engine);
         }
     }
 
@@ -253,7 +277,30 @@ impl Daemon {
         })
     }
 
+    /// Says which attempts run much longer than usual; asks the history where that is not known.
+    fn look_at_length(&mut self) {
+        let look = self.node.look_at_length();
+        for (run, _, stuck) in &look.stuck {
+            let told = stuck.told(self.engine.clock().now());
+            self.hands.observer.remark(&format!("run {run} {told}"));
+        }
+        if look.unknown.is_empty() {
+            return;
+        }
+        let engine = self.engine.clone();
+        // The history may be long, and the cycle must not wait for it.
+        let _ = std::thread::Builder::new().name("lengths".into()).spawn(move || {
+            for job in look.unknown {
+                let took = block_on(engine.lengths(job)).unwrap_or_default();
+                engine.inbox().send(Message::Took { job, took });
+            }
+        });
+    }
+
     fn wait(&self, until: Timestamp) -> Result<(), String> {
+        if self.hands.supervisor.as_ref().is_some_and(Supervisor::has_unread) {
+            return Ok(());
+        }
         let length = until.since(self.engine.clock().now());
         self.engine.pulse().rest(clock::since_boot(), length);
         let link = self.hands.supervisor.as_ref().map(Supervisor::poll_fd);
@@ -290,6 +337,7 @@ impl Daemon {
                 Message::Handled(handled) => self.node.handled(&handled),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
                 Message::Leases(leases) => self.audit(&leases),
+                Message::Took { job, took } => self.node.learn_length(job, &took),
                 Message::Remark(text) => self.hands.observer.remark(&text),
                 Message::Shutdown(at_stop) => end = Some(at_stop),
             }
@@ -313,6 +361,7 @@ impl Daemon {
         let reports = supervisor.receive();
         let (open, replaced) = (supervisor.is_open(), supervisor.is_replaced());
         for report in reports {
+            failpoint::pass("report.received");
             if self.node.report(&report) {
                 continue;
             }
@@ -352,6 +401,7 @@ impl Daemon {
     }
 
     fn shut_down(mut self, at_stop: AtStop) -> Result<(), String> {
+        failpoint::reach("shutdown.begin").map_err(|e| e.to_string())?;
         let grace = if at_stop == AtStop::End { self.node.grace_max() } else { Duration::ZERO };
         let limit = Monotonic::now().after(grace + SHUTDOWN);
         if at_stop == AtStop::End {
@@ -379,6 +429,7 @@ impl Daemon {
             }
         }
         self.part(at_stop);
+        failpoint::reach("shutdown.settled").map_err(|e| e.to_string())?;
         self.engine.store().close();
         Ok(())
     }
@@ -470,14 +521,21 @@ impl Hands {
     }
 
     /// Starts the command that is told of a run which ended badly, or keeps it until others have ended.
-    fn notify(&mut self, job: &Job, process: &Process, run: &Run) -> Result<(), String> {
+    fn notify(
+        &mut self,
+        job: &Job,
+        process: &Process,
+        run: &Run,
+        paused: Option<String>,
+    ) -> Result<(), String> {
         if self.notices_waiting.len() >= NOTICES_WAITING_MAX {
             return Err(format!("{NOTICES_WAITING_MAX} others wait for it"));
         }
         let process = Process { stdin: Some(self.observer.notice(job, run)), ..process.clone() };
         let log = self.engine.data().log(run.id, run.next_attempt()).with_extension("notify.log");
-        let mut start = executor::start(job, &process, run, log, &self.account)?;
+        let mut start = executor::command(job, &process, run, log, &self.account)?;
         start.attempt.run.push_str(NOTICE);
+        start.env.extend(paused.map(|reason| ("PUNCTUAL_JOB_PAUSED".to_owned(), reason)));
         let longest = u64::try_from(NOTICE_TIME_MAX.as_millis()).unwrap_or(u64::MAX);
         start.timeout_ms = Some(start.timeout_ms.map_or(longest, |ms| ms.min(longest)));
         self.notices_waiting.push_back(start);
@@ -514,9 +572,10 @@ impl Executor for Hands {
                 Err("this program has handlers and starts no processes; `punctual serve` does".into())
             }
             Action::Run(process) => {
-                let log = self.engine.data().log(run.id, run.next_attempt());
-                let start = executor::start(job, process, run, log, &self.account)?;
+                let start = executor::start(job, process, run, self.engine.data(), &self.account)?;
+                failpoint::reach("start.before-request").map_err(|e| e.to_string())?;
                 self.request(&Request::Start(Box::new(start)));
+                failpoint::pass("start.after-request");
                 Ok(())
             }
             Action::Handler(name) => {
@@ -539,7 +598,13 @@ impl Executor for Hands {
         }
         let attempts =
             attempts.iter().map(|(run, fence)| AttemptId { run: run.to_string(), fence: fence.0 }).collect();
+        failpoint::pass("ack.before");
         self.request(&Request::Ack { attempts });
+    }
+
+    fn paused(&mut self, job: &str, reason: &str) {
+        self.observer.remark(&format!("job {job} is paused: {reason}"));
+        self.paused.insert(job.to_owned(), reason.to_owned());
     }
 
     fn attempted(&mut self, job: &Job, run: &Run) {
@@ -549,9 +614,13 @@ impl Executor for Hands {
     fn finished(&mut self, job: &Job, run: &Run) {
         self.observer.finished(job, run);
         let RunState::Finished { verdict, .. } = run.state else { return };
+        if job.checkpoint && verdict == Verdict::Success {
+            checkpoints::remove(&self.engine, run.id);
+        }
+        let paused = self.paused.remove(&job.name);
         let badly = matches!(verdict, Verdict::Failed | Verdict::Timeout | Verdict::Lost | Verdict::Expired);
         if let (true, Action::Run(process)) = (badly, &job.on_failure)
-            && let Err(error) = self.notify(job, process, run)
+            && let Err(error) = self.notify(job, process, run, paused)
         {
             self.observer
                 .remark(&format!("the notification of run {} could not be started: {error}", run.id));

@@ -11,6 +11,7 @@ use crate::supervisor::journal::{self, Past};
 use crate::supervisor::protocol::{PROTOCOL, Request};
 use crate::supervisor::{self, AttachError, Session, Supervisor, tree};
 use punctual_core::error::{Code, Diagnostic};
+use punctual_core::failpoint;
 use punctual_core::id::NodeId;
 use punctual_core::run::RunState;
 use punctual_store::Ask;
@@ -52,6 +53,7 @@ impl Daemon {
                     return Err(format!("the supervisor's lock cannot be taken: {error}"));
                 }
             }
+            failpoint::reach("attach.before").map_err(|e| e.to_string())?;
             match supervisor::attach(self.engine.data(), self.orphan_timeout, limit) {
                 Ok((supervisor, session)) => return self.adopt(supervisor, &session),
                 Err(AttachError::Protocol(theirs)) => return Err(other_protocol(theirs)),
@@ -108,10 +110,11 @@ impl Daemon {
             self.begin_session(NodeId(clock::random()))?;
             self.unused = true;
         }
+        failpoint::reach("recover.before").map_err(|e| e.to_string())?;
         for run in block_on(self.node.recover_once(&past, &mut self.hands)).map_err(|e| e.to_string())? {
             self.remark(&format!("run {} was under way when its supervisor ended; it is lost", run.id));
         }
-        Ok(())
+        failpoint::reach("recover.after").map_err(|e| e.to_string())
     }
 
     fn begin_session(&mut self, id: NodeId) -> Result<(), String> {
@@ -135,9 +138,11 @@ impl Daemon {
             self.begin_session(supervisor.node())?;
         }
         (self.hands.supervisor, self.unused) = (Some(supervisor), false);
+        failpoint::reach("attach.during").map_err(|e| e.to_string())?;
         self.hands.adopt_notices(session);
         let attached =
             block_on(self.node.attach_once(session, &mut self.hands)).map_err(|e| e.to_string())?;
+        failpoint::reach("attach.after").map_err(|e| e.to_string())?;
         // Of sessions that ended before this one began, should anything have been left of them.
         block_on(self.node.recover_once(&Past::default(), &mut self.hands)).map_err(|e| e.to_string())?;
         for attempt in attached.unknown_running {

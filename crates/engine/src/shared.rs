@@ -11,6 +11,7 @@ use crate::past::Past;
 use crate::pulse::{Beat, Pulse};
 use crate::retention::Keep;
 use crate::set_back::Repeated;
+use crate::stuck::Stuck;
 use punctual_core::id::{Fence, JobId, Revision, RunId};
 use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunState};
@@ -44,6 +45,8 @@ struct Inner {
     daemon: RwLock<Option<DaemonFacts>>,
     /// When attempts under way started; the store learns it with their end.
     started: Mutex<BTreeMap<RunId, (Fence, Timestamp)>>,
+    /// Attempts under way that run much longer than usual.
+    stuck: Mutex<BTreeMap<RunId, (Fence, Stuck)>>,
     /// What cursors were set back over; `None` until it is read.
     repeated: Mutex<Option<Arc<Repeated>>>,
     /// Items that were set aside because they could not be decided.
@@ -88,6 +91,7 @@ impl Engine {
             inbox: Inbox::new(),
             daemon: RwLock::new(None),
             started: Mutex::default(),
+            stuck: Mutex::default(),
             repeated: Mutex::default(),
             quarantined: AtomicU64::new(0),
             definitions_fault: Mutex::default(),
@@ -223,6 +227,24 @@ impl Engine {
     /// Forgets a start once its end is recorded.
     pub fn forget_start(&self, run: RunId) {
         self.inner.started.lock().expect("no holder of this lock panics").remove(&run);
+        self.inner.stuck.lock().expect("no holder of this lock panics").remove(&run);
+    }
+
+    /// Notes that the attempt under a lease runs much longer than usual.
+    pub fn note_stuck(&self, run: RunId, fence: Fence, stuck: Stuck) {
+        self.inner.stuck.lock().expect("no holder of this lock panics").insert(run, (fence, stuck));
+    }
+
+    /// Runs that run much longer than usual.
+    pub fn stuck(&self) -> Vec<RunId> {
+        self.inner.stuck.lock().expect("no holder of this lock panics").keys().copied().collect()
+    }
+
+    /// Whether the present attempt of a run runs much longer than usual.
+    pub fn stuck_of(&self, run: &Run) -> Option<Stuck> {
+        let RunState::Leased(lease) = &run.state else { return None };
+        let all = self.inner.stuck.lock().expect("no holder of this lock panics");
+        all.get(&run.id).filter(|(fence, _)| *fence == lease.fence).map(|(_, stuck)| *stuck)
     }
 
     /// The run with the start of its present attempt, where that is known.
@@ -479,5 +501,8 @@ fn broken(why: &str) -> Job {
         zone: punctual_core::zone::Zone::utc(),
         trigger_zones: Vec::new(),
         on_failure: Action::None,
+        success: punctual_core::job::Success::default(),
+        pause_after_failures: None,
+        checkpoint: false,
     }
 }

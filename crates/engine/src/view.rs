@@ -4,6 +4,7 @@
 use crate::error::EngineError;
 use crate::set_back::Repeated;
 use crate::shared::Engine;
+use crate::stuck::{SAMPLES_MAX, Stuck};
 use punctual_core::fire;
 use punctual_core::id::{JobId, Revision, RunId};
 use punctual_core::job::Job;
@@ -52,6 +53,8 @@ pub struct RunView {
     pub trigger: Option<String>,
     /// Whether it may repeat a run that the store has lost.
     pub may_repeat: bool,
+    /// Set while it runs much longer than its job usually does.
+    pub stuck: Option<Stuck>,
 }
 
 /// What became of one nominal time.
@@ -96,6 +99,8 @@ pub struct Status {
     pub audited: crate::audit::Audited,
     /// Items set aside since the daemon started because they could not be decided.
     pub quarantined: u64,
+    /// Runs that run much longer than their jobs usually do.
+    pub stuck: Vec<RunId>,
     /// Why the served definitions, as they stand in their files, are not in force.
     pub definitions_fault: Option<String>,
     /// What is wrong with the clock, in a sentence.
@@ -204,9 +209,26 @@ impl Engine {
             may_repeat: past.may_repeat(&run),
             job: jobs.get(&run.job).cloned().unwrap_or_default(),
             trigger: run.trigger.and_then(|t| triggers.get(&t).cloned()),
+            stuck: self.stuck_of(&run),
             run,
         };
         Ok(runs.into_iter().map(|run| view(self.with_start(run))).collect())
+    }
+
+    /// How long the newest successful attempts of a job took, newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn lengths(&self, job: JobId) -> Result<Vec<Duration>, EngineError> {
+        let newest = RunFilter {
+            job: Some(job),
+            verdicts: vec![Verdict::Success],
+            limit: SAMPLES_MAX,
+            ..RunFilter::default()
+        };
+        let runs = self.store().runs(newest).await?;
+        let last = runs.iter().filter_map(|run| run.attempts.last());
+        Ok(last.filter_map(|attempt| Some(attempt.finished.since(attempt.started?))).collect())
     }
 
     async fn job_id(&self, name: &str) -> Result<JobId, EngineError> {
@@ -362,8 +384,9 @@ impl Engine {
     /// # Errors
     /// The store cannot be read.
     pub async fn status(&self) -> Result<Status, EngineError> {
-        let (jobs, _) = self.store().jobs().await?;
+        let (jobs, triggers) = self.store().jobs().await?;
         let jobs: Vec<_> = jobs.into_iter().filter(|j| !j.retired).collect();
+        let clock_fault = self.clock_fault(&jobs, &triggers).await?;
         let now = self.clock().now();
         let due = self.store().earliest_due().await?;
         let daemon = self.daemon();
@@ -379,8 +402,9 @@ impl Engine {
             beat: self.beat(),
             audited: self.audited(),
             quarantined: self.quarantined(),
+            stuck: self.stuck(),
             definitions_fault: self.definitions_fault(),
-            clock_fault: self.clock_fault().await?,
+            clock_fault,
             zones: (self.zones().version().to_owned(), self.zones().source().to_owned()),
             owner: daemon.map(|d| d.owner).unwrap_or_default(),
         })

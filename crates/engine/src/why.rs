@@ -1,6 +1,7 @@
 //! Why: the one answer to "why (not)?", from what is stored.
 
 use crate::error::EngineError;
+use crate::executor;
 use crate::shared::Engine;
 use crate::view::{JobView, RunView, rule_text};
 use punctual_core::attempt::{Attempt, Outcome};
@@ -115,6 +116,9 @@ impl Engine {
             Some(trigger) => format!("fired by trigger {trigger} for {}", run.nominal),
             None => format!("submitted at {} with key {}", run.due, run.key),
         });
+        if let Some(old) = executor::rerun_of(&run.key) {
+            why.facts.push(format!("a person had it do the work of run {old} again"));
+        }
         why.facts.extend(run.attempts.iter().map(attempt_line));
         if view.may_repeat {
             why.facts.push(
@@ -125,6 +129,7 @@ impl Engine {
             why.answer = format!("run {} of {} waits: {}", run.id, view.job, crate::past::told(held));
             why.rule = Some("punctual doctor store --accept".into());
         }
+        why.facts.extend(view.stuck.map(|stuck| format!("it {}", stuck.told(self.clock().now()))));
         let (_, triggers) = self.store().jobs().await?;
         why.next =
             triggers.iter().filter(|t| t.job == run.job && t.live).filter_map(|t| t.state.next_at).min();
@@ -136,11 +141,9 @@ impl Engine {
         let (run, name) = (&view.run, &view.job);
         let now = self.clock().now();
         let (answer, rule, reason) = match &run.state {
-            RunState::Queued { due } if *due > now && !run.attempts.is_empty() => (
-                format!("waits until {due} to be tried again"),
-                Some(format!("retryPolicy: retry {} of {}", run.retries, job.retry.retries_max)),
-                None,
-            ),
+            RunState::Queued { due } if *due > now && !run.attempts.is_empty() => {
+                (format!("waits until {due} to be tried again"), Some(retry_rule(run, job)), None)
+            }
             RunState::Queued { due } if *due > now => {
                 (format!("is due at {due}"), Some("jitter, or the spread of a catch-up".into()), None)
             }
@@ -160,7 +163,10 @@ impl Engine {
                 Some(Reason::Overlap),
             ),
             RunState::Held(Hold::Lost) => (
-                "lost its daemon and waits for a person: cancel it, or retry it".into(),
+                format!(
+                    "lost its daemon and waits for a person: punctual retry {} lets it go on, cancel ends it",
+                    run.id
+                ),
                 Some("onLost: hold".into()),
                 None,
             ),
@@ -251,7 +257,19 @@ fn attempt_line(attempt: &Attempt) -> String {
     if let Some(reason) = &attempt.exit.reason {
         line.push_str(&format!(": {reason}"));
     }
+    if let Some(class) = attempt.class() {
+        line.push_str(&format!(" (class {}, {})", class.as_str(), attempt.code().unwrap_or_default()));
+    }
     line
+}
+
+/// What made a run wait before its next attempt.
+fn retry_rule(run: &Run, job: &Job) -> String {
+    let count = format!("retryPolicy: retry {} of {}", run.retries, job.retry.retries_max);
+    match run.attempts.last().and_then(|attempt| attempt.exit.retry_after) {
+        Some(wait) => format!("{count}; the job asked to wait {}", length(wait)),
+        None => count,
+    }
 }
 
 /// How a finished run ended, as the rest of a sentence.

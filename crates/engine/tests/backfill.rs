@@ -83,6 +83,9 @@ fn a_preview_makes_nothing_and_a_repeat_makes_nothing_twice() {
     assert_eq!(done.iter().map(|r| r.id).collect::<BTreeSet<RunId>>().len(), 60);
     let again = fill(&world, hour());
     assert_eq!((again.made, again.existing), (0, 60), "and so it is once they have ended");
+    block_on(world.store.prune_history(at(365 * 86_400))).expect("forgets the keys");
+    let again = fill(&world, BackfillRequest { which: Which::All, ..hour() });
+    assert_eq!((again.made, again.existing), (0, 60), "even when its keys are forgotten");
     let other = fill(&world, BackfillRequest { id: None, ..hour() });
     assert_eq!((other.times, other.left_out, other.made), (60, 60, 0), "they have run");
     let all = fill(&world, BackfillRequest { id: None, which: Which::All, ..hour() });

@@ -55,6 +55,10 @@ fn check(world: &World) {
     }
 }
 
+fn fault(world: &World) -> Option<String> {
+    block_on(world.engine.status()).expect("reads").clock_fault
+}
+
 fn cursors(world: &World) -> Vec<Timestamp> {
     let (_, triggers) = block_on(world.store.jobs()).expect("reads");
     triggers.iter().map(|t| t.state.cursor).collect()
@@ -74,12 +78,12 @@ fn a_large_step_moves_nothing_and_jobs_go_on_as_if_it_had_not_been() {
         assert!(guard.is_in_doubt());
         let remarks = world.engine.watch_clock();
         assert!(remarks[0].contains("punctual doctor clock"), "{remarks:?}");
-        let fault = block_on(world.engine.clock_fault()).expect("reads").expect("it is told");
-        assert!(fault.contains("not believed yet"), "{fault}");
+        let told = fault(&world).expect("it is told");
+        assert!(told.contains("not believed yet"), "{told}");
         guard.step(-step * 1_000_000);
         assert_eq!(live(&mut world, 60), 2);
         assert!(!guard.is_in_doubt(), "it is back where it was");
-        assert_eq!(block_on(world.engine.clock_fault()).expect("reads"), None);
+        assert_eq!(fault(&world), None);
         check(&world);
     }
 }
@@ -151,6 +155,21 @@ fn after_a_step_back_that_is_confirmed_a_person_sets_the_cursors_back() {
     assert!(ran.iter().all(|id| world.runs().iter().filter(|r| r.id == *id).count() == 1));
     assert!((200..240).contains(&started), "{started} of 240 minutes, less those that had run");
     check(&world);
+}
+
+#[test]
+fn stamps_of_a_doubted_clock_are_corrected() {
+    let (mut world, guard) = guarded();
+    live(&mut world, 59);
+    world.advance(Duration::from_secs(1));
+    guard.step(YEAR * 1_000_000);
+    let now = world.now();
+    let ends = |wall: Timestamp| world.clock.of_wall(wall);
+    let wall = now.saturating_add(Duration::from_secs(YEAR.unsigned_abs()));
+    assert_eq!(ends(wall), now, "it was stamped after the step");
+    assert_eq!(ends(now), now, "and this one before");
+    guard.accept();
+    assert_eq!((ends(wall), ends(now)), (wall, now), "what is believed is not corrected");
 }
 
 #[test]

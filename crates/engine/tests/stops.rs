@@ -188,3 +188,53 @@ fn a_clock_that_was_set_back_far_is_told_with_the_end_of_the_silence() {
     micros.fetch_sub(3_600_000_000, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(block_on(world.engine.ahead()).expect("reads"), Some((1, seen)));
 }
+
+#[test]
+fn an_occurrence_is_not_skipped_because_of_a_run_that_ended_in_the_same_cycle() {
+    let mut world = World::new();
+    let follower = "{name: b, triggers: [{name: t, after: a}], run: ['true'], overlap: skip}";
+    world.apply(&format!("jobs: [{{name: a, schedule: '* * * * *', run: ['true']}}, {follower}]"));
+    world.live(60);
+    world.end(0);
+    world.live(60);
+    assert_eq!(world.hands.started.len(), 2, "a runs again, and b after its first run");
+    // In whichever order they are settled.
+    for run in std::mem::take(&mut world.hands.started) {
+        world.note_end(&run, 0);
+    }
+    world.cycle();
+    let started: Vec<_> = world.hands.started.iter().map(|run| run.key.clone()).collect();
+    assert_eq!(started.len(), 1, "b follows the second run of a: {started:?}");
+    assert!(started[0].starts_with("after:"));
+}
+
+#[test]
+fn a_rule_that_an_edit_made_a_fixed_delay_waits_for_its_run_and_goes_on_after_a_cancel() {
+    let mut world = World::new();
+    let job = |rule| format!("job: {{name: a, triggers: [{{name: t, {rule}}}], run: ['true']}}");
+    world.apply(&job("cron: '* * * * *'"));
+    world.live(60);
+    world.apply(&job("every: 10s, pace: fixed-delay"));
+    world.live(120);
+    assert_eq!(world.hands.started.len(), 1, "the rule's next instant is not the delay's");
+    let run = world.hands.started.remove(0);
+    block_on(world.engine.cancel(run.id)).expect("cancels");
+    world.end_run(&run, 1);
+    world.live(10);
+    assert_eq!(world.hands.started.len(), 1, "the delay counts from the end of the rule's run");
+}
+
+#[test]
+fn a_pause_settles_all_triggers_before_they_rest() {
+    let world = World::new();
+    let delay = "{name: t0, every: 10s, pace: fixed-delay}";
+    world.apply(&format!(
+        "job: {{name: a, triggers: [{delay}, {{name: t1, cron: '* * * * *'}}], run: ['true'], \
+         overlap: cancel-running}}"
+    ));
+    // At the pause the delay fires, and then the rule, whose run ends the delay's.
+    world.clock.advance(Duration::from_secs(60));
+    block_on(world.engine.pause("a", "")).expect("pauses");
+    let (_, triggers) = block_on(world.store.jobs()).expect("reads");
+    assert!(triggers.iter().all(|trigger| trigger.state.next_at.is_none()), "{triggers:?}");
+}

@@ -6,6 +6,7 @@ mod commands;
 mod data;
 mod definitions;
 mod export;
+mod failpoint;
 mod failure;
 mod import;
 mod local;
@@ -52,6 +53,8 @@ enum Command {
     Supervise(commands::hidden::Supervise),
     #[command(name = "__launch", hide = true)]
     Launch(commands::hidden::Launch),
+    #[command(name = "__verify", hide = true)]
+    Verify(commands::hidden::Verify),
     Apply(commands::apply::Args),
     Jobs(commands::jobs::Args),
     Show(commands::show::Args),
@@ -97,6 +100,7 @@ fn after_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
 }
 
 fn main() -> ExitCode {
+    failpoint::listen();
     let arguments = std::env::args_os().collect();
     let cli = Cli::parse_from(after_command(arguments));
     let Some(command) = cli.command else {
@@ -109,6 +113,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => commands::serve::run(args),
         Command::Supervise(args) => commands::hidden::supervise(args),
         Command::Launch(args) => commands::hidden::become_job(args),
+        Command::Verify(args) => commands::hidden::verify(&args),
         Command::Apply(args) => commands::apply::run(args),
         Command::Jobs(args) => commands::jobs::run(args),
         Command::Show(args) => commands::show::run(args),

@@ -22,16 +22,21 @@ struct Stage {
 }
 
 impl Stage {
+    /// None of the programs that know the kernel's clock is found: only a person can confirm a step.
     fn new(name: &str, offset: &str) -> Self {
+        Self::with_path(name, offset, "/nonexistent")
+    }
+
+    fn with_path(name: &str, offset: &str, path: &str) -> Self {
         let world = World::new(&format!("clock-{name}"), JOBS);
         let rate = world.path("faketime");
         let mut stage = Self { world, rate };
         stage.set(offset);
-        stage.start();
+        stage.start(path);
         stage
     }
 
-    fn start(&mut self) {
+    fn start(&mut self, path: &str) {
         let (library, rate) = (library(), self.rate.to_string_lossy().into_owned());
         let environment = [
             ("LD_PRELOAD", library.as_str()),
@@ -39,8 +44,7 @@ impl Stage {
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
             ("FAKETIME_NO_CACHE", "1"),
             ("NO_FAKE_STAT", "1"),
-            // None of the programs that know the kernel's clock is found: only a person can confirm a step.
-            ("PATH", "/nonexistent"),
+            ("PATH", path),
         ];
         self.world.start_with(&[], &environment);
     }
@@ -201,9 +205,32 @@ fn a_clock_that_was_set_while_no_daemon_ran_is_not_believed_either() {
     stage.more(2);
     assert!(stage.world.stop().success());
     stage.set(&format!("{YEAR:+}"));
-    stage.start();
+    stage.start("/nonexistent");
     assert_eq!(stage.clock()["verdict"], "ahead");
     stage.more(2);
     assert!(stage.runs().iter().all(|(_, at)| seconds(&Value::from(at.as_str())) <= machine()));
     stage.check();
+}
+
+/// It takes the minute for which the kernel must have been sure, and is left out of quick runs.
+#[test]
+fn the_kernels_word_is_enough() {
+    if std::env::var_os("PUNCTUAL_TEST_FULL").is_none() {
+        return;
+    }
+    let bin = std::env::temp_dir().join(format!("punctual-clock-{}", std::process::id()));
+    std::fs::create_dir_all(&bin).expect("a folder");
+    std::fs::write(bin.join("timedatectl"), "#!/bin/sh\necho yes\n").expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(bin.join("timedatectl"), mode).expect("set");
+    let stage = Stage::with_path("kernel", "+0", &bin.to_string_lossy());
+    stage.more(2);
+    stage.set("+7200");
+    stage.doubted();
+    stage.more(30);
+    assert_eq!(stage.clock()["verdict"], "ahead", "not yet");
+    until("the minute to pass", || (stage.clock()["verdict"] == "steady").then_some(()));
+    stage.more(2);
+    stage.check();
+    std::fs::remove_dir_all(bin).expect("the test made it");
 }

@@ -94,7 +94,7 @@ fn a_run_that_is_waited_for_gives_its_output_and_its_exit_code() {
     assert_eq!(daemon.waited(&["killed"]), (Some(137), String::new()));
     assert_eq!(daemon.waited(&["retried"]), (Some(0), "try 1\ntry 2\n".to_owned()));
     assert_eq!(daemon.waited(&["nothing"]), (Some(0), String::new()));
-    assert_eq!(daemon.waited(&["missing"]).0, Some(125));
+    assert_eq!(daemon.waited(&["missing"]).0, Some(126));
     let ended = daemon.json(&["trigger", "fails", "--wait"]);
     assert_eq!((&ended["verdict"], &ended["attempts"][0]["exitCode"]), (&json!("failed"), &json!(7)));
     let failed = daemon.json(&["runs", "--failed"]);

@@ -1,125 +1,210 @@
-//! Kills the daemon, its supervisor or both, again and again, at random instants, and then holds the record against
-//! what an independent witness saw: nothing is lost, doubled, overlapping or unaccounted for.
+//! Kills the daemon, its supervisor or both, again and again, at random instants and at named ones, and lets the checker
+//! hold the record against what an independent witness saw: nothing is lost, doubled, overlapping or unaccounted for.
 //!
-//! The jobs are `kill/witness.sh`. `PUNCTUAL_KILL_SEED` repeats a round's choices, `PUNCTUAL_KILL_ROUNDS` makes more.
+//! `cargo xtask kill` does more of it. It speaks through the environment: `PUNCTUAL_KILL_ROUNDS`, `PUNCTUAL_KILL_SEED`
+//! (repeats a campaign's choices), `PUNCTUAL_KILL_WORLDS` (so many at once), `PUNCTUAL_KILL_REPORT` (a file).
 
-#[path = "kill/invariants.rs"]
-mod invariants;
-#[path = "kill/record.rs"]
-mod record;
+#[path = "kill/blow.rs"]
+mod blow;
+#[path = "kill/load.rs"]
+mod load;
+#[path = "kill/point.rs"]
+mod point;
+#[path = "kill/story.rs"]
+mod story;
 mod support;
 
+use blow::{BLOWS, Blow};
+use punctual_checker::sum::Sum;
 use punctual_engine::clock::Clock;
-use record::{Record, Rule, Run};
-use rustix::process::Signal;
-use serde_json::Value;
-use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use support::{World, signal, until};
+use story::{Story, judge};
+use support::World;
 
 /// Rounds in a test run; each is a blow and what it takes to recover.
 const ROUNDS: u64 = 10;
+/// Rounds in one data directory, so that what is wrong can be looked at.
+const ROUNDS_A_WORLD: u64 = 25;
 
-/// What the test does to the processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Blow {
-    KillDaemon,
-    /// And leave it down for a while, so that several times are missed.
-    LeaveDown,
-    /// And kill the next one while it starts, too.
-    KillAtStart,
-    KillSupervisor,
-    KillBothDaemonFirst,
-    KillBothSupervisorFirst,
-    StopDaemon,
-    /// With its jobs.
-    EndDaemon,
-    SuspendDaemon,
-    SuspendSupervisor,
+/// What came out of one world.
+struct Outcome {
+    sum: Sum,
+    violations: Vec<String>,
+    /// Ways to break its history that the checker tried on itself.
+    sabotages: usize,
 }
-
-const BLOWS: [Blow; 10] = [
-    Blow::LeaveDown,
-    Blow::KillBothSupervisorFirst,
-    Blow::KillSupervisor,
-    Blow::KillBothDaemonFirst,
-    Blow::SuspendDaemon,
-    Blow::StopDaemon,
-    Blow::SuspendSupervisor,
-    Blow::KillAtStart,
-    Blow::EndDaemon,
-    Blow::KillDaemon,
-];
-
-/// The jobs: name, seconds between two occurrences, the witness's arguments, and what else the definition says.
-const RULES: [Rule; 12] = [
-    Rule::new("short", 1, "0 0", "overlap: skip"),
-    Rule::new("wide", 1, "varied 0", "overlap: allow"),
-    Rule::new("flaky", 2, "1 flaky", "overlap: skip, retryPolicy: {maxRetries: 2, backoff: 200ms}"),
-    Rule::new("lost-fail", 2, "10 0", "overlap: allow, onLost: fail"),
-    Rule::new("lost-hold", 2, "10 0", "overlap: skip, onLost: hold"),
-    Rule::new("stray", 2, "3 0 stray", "overlap: skip"),
-    Rule::new("seconds", 1, "2 0", "overlap: skip"),
-    Rule::new("late-all", 1, "0 0", "overlap: allow, catchUp: {policy: all, spread: 0s}"),
-    Rule::new("late-latest", 1, "0 0", "overlap: allow, catchUp: latest"),
-    Rule::new("late-none", 1, "0 0", "overlap: allow, catchUp: none"),
-    Rule::new("one-waits", 2, "25 0", "overlap: queue-one"),
-    Rule::new("replaced", 2, "30 0", "overlap: cancel-running, grace: 1s"),
-];
 
 // proves I-1, I-2, I-3, I-5, I-6, I-8, I-9, I-10, I-11, I-13, I-14 and I-15
 #[test]
 fn nothing_is_lost_or_doubled_whatever_is_killed() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let rounds = number("PUNCTUAL_KILL_ROUNDS").unwrap_or(ROUNDS);
-    let seed = number("PUNCTUAL_KILL_SEED").unwrap_or_else(|| now_us().unsigned_abs());
+    let seed = number("PUNCTUAL_KILL_SEED").unwrap_or_else(|| now_us().unsigned_abs() % 1_000_000);
+    let at_once = number("PUNCTUAL_KILL_WORLDS").unwrap_or(1).max(1);
     eprintln!("PUNCTUAL_KILL_SEED={seed} PUNCTUAL_KILL_ROUNDS={rounds}");
-    let mut random = Random(seed);
-    let mut world = World::new("kill", "jobs: []\n");
-    std::fs::write(world.path("jobs.yaml"), definitions(&world)).expect("the folder can be written to");
-    let before_us = now_us();
-    world.start();
-    let applied_us = now_us();
-    let mut seen = Seen::default();
-    let mut blows_us = Vec::new();
-    for round in 0..rounds {
-        std::thread::sleep(Duration::from_millis(200 + random.below(2800)));
-        seen.look(&world, round);
-        let first_pass = usize::try_from(round).ok().and_then(|r| BLOWS.get(r));
-        let blow = first_pass.copied().unwrap_or_else(|| BLOWS[random.below(10) as usize]);
-        eprintln!("round {round}: {blow:?}");
-        blows_us.push(now_us());
-        strike(&mut world, blow, &mut random);
-    }
-    // Without further faults every cursor passes this instant.
-    let settled_us = now_us();
-    until("all jobs to be up to date", || {
-        let jobs = world.json(&["jobs"]);
-        let triggers = |job: &Value| job["triggers"].as_array().expect("a list").clone();
-        let cursors = jobs.as_array().expect("a list").iter().flat_map(triggers);
-        cursors.into_iter().all(|t| record::instant(&t["cursor"]) >= settled_us).then_some(())
-    });
-    assert!(world.end().success(), "the daemon ends well when it is told to");
-    let record = Record::read(&world, &RULES, (before_us, applied_us), settled_us, blows_us);
-    let mut violations = invariants::check(&record);
-    violations.extend(seen.check(&record));
-    violations
-        .extend(world.alive().iter().map(|(pid, run)| format!("I-18 process {pid} of run {run} is alive")));
-    eprintln!("{}", record.summary());
-    violations.extend(record.vacuity(rounds));
-    assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), shown(&violations));
+    let worlds = rounds.div_ceil(ROUNDS_A_WORLD).max(1);
+    let head = format!("{rounds} rounds with seed {seed}, {at_once} data directories at once");
+    let left = |world: u64| rounds.saturating_sub(world * ROUNDS_A_WORLD).min(ROUNDS_A_WORLD);
+    each(worlds, at_once, head, |world| campaign(world, left(world), seed));
 }
 
-/// A few of each kind.
-fn shown(violations: &[String]) -> String {
-    let mut kinds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for violation in violations {
-        kinds.entry(violation.split(' ').next().unwrap_or_default()).or_default().push(violation);
+/// Of the cases every so many are tried in a test run.
+const CASES_STEP: usize = 9;
+
+// proves I-1, I-3, I-8, I-9, I-11, I-13 and I-19
+#[test]
+fn what_fails_at_a_named_point_is_made_good() {
+    let seed = number("PUNCTUAL_KILL_SEED").unwrap_or_else(|| now_us().unsigned_abs() % 1_000_000);
+    let at_once = number("PUNCTUAL_KILL_WORLDS").unwrap_or(3).max(1);
+    let stop = Duration::from_secs(number("PUNCTUAL_KILL_STOP_SECONDS").unwrap_or(2));
+    let step = if number("PUNCTUAL_KILL_ALL").is_some() { 1 } else { CASES_STEP };
+    let only = std::env::var("PUNCTUAL_KILL_ONLY").unwrap_or_default();
+    let mut cases: Vec<(usize, point::Case)> = point::cases().into_iter().enumerate().collect();
+    cases.retain(|(place, case)| match only.is_empty() {
+        true => (place + usize::try_from(seed).unwrap_or(0)).is_multiple_of(step),
+        false => format!("{}={}", case.point, case.action).starts_with(&only),
+    });
+    eprintln!("PUNCTUAL_KILL_SEED={seed}, {} cases", cases.len());
+    let stop_s = stop.as_secs();
+    let head = format!("{} named points and actions with seed {seed}, stops of {stop_s} s", cases.len());
+    each(cases.len() as u64, at_once, head, |at| {
+        let (place, case) = cases[usize::try_from(at).expect("it counts the cases")];
+        case.run(place as u64, seed, stop)
+    });
+}
+
+/// Each world in its own data directory, so many at once; then it is summed up.
+fn each(worlds: u64, at_once: u64, head: String, run: impl Fn(u64) -> Outcome + Sync) {
+    let (next, total) = (AtomicU64::new(0), Mutex::new(Total::new(head)));
+    std::thread::scope(|scope| {
+        for _ in 0..at_once.min(worlds) {
+            scope.spawn(|| {
+                loop {
+                    let world = next.fetch_add(1, Ordering::Relaxed);
+                    if world >= worlds {
+                        break;
+                    }
+                    let outcome = contained(|| run(world));
+                    total.lock().unwrap_or_else(PoisonError::into_inner).add(world, outcome);
+                }
+            });
+        }
+    });
+    total.into_inner().unwrap_or_else(PoisonError::into_inner).end();
+}
+
+/// One data directory: so many blows, then the checker.
+fn campaign(number: u64, rounds: u64, seed: u64) -> Outcome {
+    let mut random = Random(seed.wrapping_add(number.wrapping_mul(0xd1b5_4a32_d192_ed03)));
+    let mut world = World::new(&format!("kill-{number}"), "jobs: []\n");
+    let mut story = Story::begin(&mut world, World::start);
+    for round in 0..rounds {
+        std::thread::sleep(Duration::from_millis(200 + random.below(1200)));
+        story.look(&world, round);
+        match random.below(6) {
+            0 => story.edit(&world),
+            1 | 2 => story.pause_or_resume(&world),
+            _ => std::thread::sleep(Duration::from_millis(random.below(600))),
+        }
+        let drawn = Blow::random(&mut random);
+        let first_pass = usize::try_from(round).ok().and_then(|r| BLOWS.get(r)).filter(|_| number == 0);
+        let blow = first_pass.copied().unwrap_or(drawn);
+        eprintln!("world {number}, round {round}: {blow:?}");
+        blow.strike(&mut world, &mut story, &mut random);
     }
-    let few = |(kind, all): (&str, Vec<&str>)| {
-        format!("{} of {kind}, such as\n  {}", all.len(), all[..all.len().min(4)].join("\n  "))
-    };
-    kinds.into_iter().map(few).collect::<Vec<_>>().join("\n")
+    // Most rounds kill something, and at every instant several jobs are under way.
+    finish(&format!("world {number}"), world, story, rounds, 10 * rounds, &["run", "skipped"])
+}
+
+/// A world that panics says so, and the others go on.
+fn contained(world: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(world)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let violations = vec![format!("L-3 it came to no end: {text}")];
+        Outcome { sum: Sum::default(), violations, sabotages: 0 }
+    })
+}
+
+/// The end of a world: its files are judged, and kept if anything is wrong with them.
+fn finish(
+    name: &str,
+    mut world: World,
+    story: Story,
+    hits_min: u64,
+    runs_min: u64,
+    dispositions: &[&str],
+) -> Outcome {
+    let folder = story.end(&mut world, hits_min, runs_min, dispositions);
+    let (report, sabotages, unnoticed) = judge(&folder);
+    let mut violations = report.violations;
+    violations.extend(
+        unnoticed.iter().map(|broken| format!("V-9 the sabotage {broken} of this history is not noticed")),
+    );
+    if violations.is_empty() && std::env::var_os("PUNCTUAL_KILL_KEEP").is_none() {
+        _ = std::fs::remove_dir_all(world.path(""));
+    } else {
+        eprintln!("{name}: {} violations; see {}", violations.len(), folder.display());
+    }
+    Outcome { sum: report.sum, violations, sabotages }
+}
+
+/// Over all worlds.
+#[derive(Default)]
+struct Total {
+    /// What was asked for.
+    head: String,
+    began_us: i64,
+    worlds: u64,
+    sum: Sum,
+    sabotages: usize,
+    violations: Vec<String>,
+}
+
+impl Total {
+    fn new(head: String) -> Self {
+        Self { head, began_us: now_us(), ..Self::default() }
+    }
+
+    /// Takes in a world, and reports, so that what is broken off has said what it saw.
+    fn add(&mut self, world: u64, outcome: Outcome) {
+        self.worlds += 1;
+        self.sum.add(&outcome.sum);
+        self.sabotages += outcome.sabotages;
+        self.violations.extend(outcome.violations.iter().map(|text| format!("{text} (world {world})")));
+        let faults: usize = self.sum.faults.values().sum();
+        let (kills, middle) = (self.sum.kills, self.sum.kills_in_the_middle);
+        let (worlds, violations) = (self.worlds, self.violations.len());
+        eprintln!(
+            "{worlds} worlds: {faults} faults, {kills} kills, {middle} of them in the middle of attempts, {violations} violations"
+        );
+        if let Ok(file) = std::env::var("PUNCTUAL_KILL_REPORT") {
+            std::fs::write(&file, self.report()).expect("the report can be written");
+        }
+    }
+
+    fn report(&self) -> String {
+        let Self { head, worlds, sum, sabotages, violations, .. } = self;
+        let minutes = (now_us() - self.began_us) / 6_000_000;
+        let (minutes, tenths) = (minutes / 10, minutes % 10);
+        let mut text = format!("{head}\n{worlds} data directories in {minutes}.{tenths} min\n{sum}\n");
+        _ = writeln!(text, "sabotages {sabotages} of these histories tried, each noticed unless listed");
+        _ = writeln!(text, "{} violations", violations.len());
+        text + &punctual_checker::shown(violations)
+    }
+
+    /// Fails if anything is wrong.
+    fn end(self) {
+        eprintln!("{}", self.report());
+        assert!(self.violations.is_empty(), "{} violations", self.violations.len());
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
 /// The wall clock, microseconds since the epoch.
@@ -127,124 +212,8 @@ fn now_us() -> i64 {
     Clock::System.now().as_micros()
 }
 
-fn definitions(world: &World) -> String {
-    let script = format!("{}/tests/kill/witness.sh", env!("CARGO_MANIFEST_DIR"));
-    let mut text = format!(
-        "defaults: {{timeZone: UTC, grace: 2s, workingDirectory: /, env: {{WITNESS: '{}', TEST_FOLDER: '{}'}}}}\njobs:\n",
-        world.path("witness").display(),
-        world.path("").display().to_string().trim_end_matches('/'),
-    );
-    for rule in &RULES {
-        let (name, every_s, more) = (rule.name, rule.every_s, rule.definition);
-        let schedule = match name {
-            "seconds" => "\"* * * * * *\"".to_owned(),
-            "late-all" => "{cron: \"*/1 * * * * *\"}".to_owned(),
-            _ => format!("{{every: {every_s}s}}"),
-        };
-        let arguments: Vec<String> = rule.arguments.split(' ').map(|a| format!("'{a}'")).collect();
-        text += &format!(
-            "- {{name: {name}, schedule: {schedule}, {more}, run: ['{script}', {}]}}\n",
-            arguments.join(", ")
-        );
-    }
-    text += &format!("- {{name: asked, run: ['{script}', '5', '0']}}\n");
-    text
-}
-
-fn strike(world: &mut World, blow: Blow, random: &mut Random) {
-    let (daemon, supervisors) = (world.daemon(), world.supervisors());
-    let kill_supervisors = || supervisors.iter().for_each(|pid| signal(*pid, Signal::KILL));
-    match blow {
-        Blow::KillDaemon | Blow::LeaveDown | Blow::KillAtStart => signal(daemon, Signal::KILL),
-        Blow::KillSupervisor => kill_supervisors(),
-        Blow::KillBothDaemonFirst => {
-            signal(daemon, Signal::KILL);
-            kill_supervisors();
-        }
-        Blow::KillBothSupervisorFirst => {
-            kill_supervisors();
-            signal(daemon, Signal::KILL);
-        }
-        Blow::StopDaemon => signal(daemon, Signal::TERM),
-        Blow::EndDaemon => signal(daemon, Signal::INT),
-        Blow::SuspendDaemon => suspend(&[daemon]),
-        Blow::SuspendSupervisor => suspend(&supervisors),
-    }
-    match blow {
-        Blow::KillSupervisor | Blow::SuspendDaemon | Blow::SuspendSupervisor => {}
-        Blow::StopDaemon | Blow::EndDaemon => {
-            assert!(world.wait().success(), "the daemon ends well when it is told to");
-            world.start();
-        }
-        _ => {
-            world.wait();
-            if blow == Blow::LeaveDown {
-                std::thread::sleep(Duration::from_millis(3200));
-            }
-            if blow == Blow::KillAtStart {
-                world.launch(&[], &[]);
-                std::thread::sleep(Duration::from_millis(random.below(300)));
-                signal(world.daemon(), Signal::KILL);
-                world.wait();
-            }
-            world.start();
-        }
-    }
-}
-
-fn suspend(processes: &[i32]) {
-    processes.iter().for_each(|pid| signal(*pid, Signal::STOP));
-    std::thread::sleep(Duration::from_secs(1));
-    processes.iter().for_each(|pid| signal(*pid, Signal::CONT));
-}
-
-/// What the daemon acknowledged while it ran.
-#[derive(Default)]
-struct Seen {
-    /// Verdicts of finished runs.
-    verdicts: BTreeMap<String, Value>,
-    /// Submitted keys and the runs they became.
-    submitted: BTreeMap<String, String>,
-}
-
-impl Seen {
-    fn look(&mut self, world: &World, round: u64) {
-        for run in world.runs().iter().filter(|run| run["state"] == "finished") {
-            self.verdicts.insert(run["id"].as_str().expect("an id").to_owned(), run["verdict"].clone());
-        }
-        // Twice, so that a repeat meets what an earlier round was told.
-        for round in round.saturating_sub(1)..=round {
-            let key = format!("round-{round}");
-            let made = world.json(&["trigger", "asked", "--key", &key]);
-            let run = made["id"].as_str().expect("an acknowledged run has an id").to_owned();
-            let known = self.submitted.entry(key.clone()).or_insert_with(|| run.clone());
-            assert_eq!(*known, run, "I-1 key {key} made two runs");
-        }
-    }
-
-    fn check(&self, record: &Record) -> Vec<String> {
-        let mut violations = Vec::new();
-        let run = |id: &str| record.runs.iter().find(|run: &&Run| run.id == id);
-        for (id, verdict) in &self.verdicts {
-            match run(id) {
-                None => violations.push(format!("I-19 the finished run {id} is gone")),
-                Some(run) if run.verdict.as_deref() != verdict.as_str() => {
-                    violations.push(format!("I-10 run {id} was {verdict} and became {:?}", run.verdict));
-                }
-                Some(_) => {}
-            }
-        }
-        for (key, id) in &self.submitted {
-            if run(id).is_none_or(|run| run.key != *key) {
-                violations.push(format!("I-19 the acknowledged run {id} of key {key} is gone"));
-            }
-        }
-        violations
-    }
-}
-
-/// SplitMix64: the same seed, the same rounds.
-struct Random(u64);
+/// SplitMix64: the same seed, the same choices.
+pub struct Random(u64);
 
 impl Random {
     fn below(&mut self, bound: u64) -> u64 {

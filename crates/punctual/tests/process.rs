@@ -28,7 +28,7 @@ fn a_job_gets_the_contract_and_nothing_of_the_daemons_environment() {
     let printed = text(&world, &run);
     let got: BTreeMap<&str, &str> = printed.lines().filter_map(|line| line.split_once('=')).collect();
     let names: BTreeSet<&str> = got.keys().copied().collect();
-    let contract = "HOME LOGNAME MINE PATH PUNCTUAL_ATTEMPT PUNCTUAL_FENCE PUNCTUAL_IDEMPOTENCY_KEY PUNCTUAL_JOB \
+    let contract = "HOME LOGNAME MINE PATH PUNCTUAL_ATTEMPT PUNCTUAL_CONTROL PUNCTUAL_FENCE PUNCTUAL_IDEMPOTENCY_KEY PUNCTUAL_JOB \
                     PUNCTUAL_NOMINAL_DATE PUNCTUAL_NOMINAL_TIME PUNCTUAL_PARAMS PUNCTUAL_PARAM_DAY PUNCTUAL_RUN_ID \
                     SHELL TEST_FOLDER TZ USER";
     assert_eq!(names, contract.split_whitespace().collect());
@@ -310,7 +310,7 @@ fn waiting_exits_as_the_job_does() {
 - {name: unstartable, run: [/nowhere/program]}\n- {name: nothing}\n",
     );
     let code = |arguments: &[&str]| world.command(arguments).status.code();
-    for (job, expected) in [("zero", 0), ("three", 3), ("killed", 143), ("unstartable", 125), ("nothing", 0)]
+    for (job, expected) in [("zero", 0), ("three", 3), ("killed", 143), ("unstartable", 126), ("nothing", 0)]
     {
         assert_eq!(code(&["trigger", job, "--wait"]), Some(expected), "{job}");
     }

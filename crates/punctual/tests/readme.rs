@@ -36,6 +36,11 @@ fn the_chinese_readme_is_true() {
 }
 
 #[test]
+fn the_guide_to_retries_and_checks_is_true() {
+    tour("docs/guides/retry-and-verify.md");
+}
+
+#[test]
 fn commands_in_the_documents_exist() {
     let mut documents = vec![root().join("README.md"), root().join("README.zh-CN.md")];
     for folder in ["docs", "docs/guides", "docs/concepts", "docs/reference"] {

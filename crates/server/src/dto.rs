@@ -7,6 +7,7 @@ use punctual_core::attempt::Attempt;
 use punctual_core::run::{Run, RunState};
 use punctual_core::time::Timestamp;
 use punctual_engine::apply::{ChangeKind, JobChange};
+use punctual_engine::executor;
 use punctual_engine::view::{JobView, RunView, Status, Tick};
 use punctual_engine::why::Why;
 use serde::{Deserialize, Serialize};
@@ -143,6 +144,10 @@ pub struct RunDto {
     pub reason: Option<String>,
     /// Whether it may repeat a run of a time that the store has lost.
     pub may_repeat: bool,
+    /// The run whose work it does again, because a person asked for it.
+    pub rerun_of: Option<String>,
+    /// What is remarkable about it while it runs.
+    pub warning: Option<String>,
     /// Its attempts, in order; the one that runs is the last, with `finishedAt` null.
     pub attempts: Vec<AttemptDto>,
 }
@@ -171,6 +176,12 @@ pub struct AttemptDto {
     pub start_delay_us: Option<u64>,
     /// The node it ran on.
     pub node: Option<String>,
+    /// The kind of its bad end.
+    pub class: Option<String>,
+    /// The page that explains it.
+    pub code: Option<String>,
+    /// What is known of its end beyond code and signal.
+    pub reason: Option<String>,
 }
 
 impl RunDto {
@@ -221,14 +232,17 @@ impl RunDto {
             verdict: verdict.map(str::to_owned),
             reason: reason.map(str::to_owned).or_else(said),
             may_repeat: false,
+            rerun_of: executor::rerun_of(&run.key).map(|old| old.to_string()),
+            warning: None,
             attempts,
         }
     }
 
     /// Of a run with its names.
     pub fn of(view: &RunView, now: Timestamp) -> Self {
+        let warning = view.stuck.as_ref().map(|stuck| stuck.told(now));
         let run = Self::new(&view.run, &view.job, view.trigger.as_deref(), now);
-        Self { may_repeat: view.may_repeat, ..run }
+        Self { warning, may_repeat: view.may_repeat, ..run }
     }
 }
 
@@ -245,6 +259,9 @@ impl AttemptDto {
             memory_bytes_max: attempt.exit.memory_bytes_max,
             start_delay_us: attempt.exit.start_delay_us,
             node: Some(attempt.node.to_string()),
+            class: attempt.class().map(|class| class.as_str().to_owned()),
+            code: attempt.code().map(str::to_owned),
+            reason: attempt.exit.reason.clone(),
         }
     }
 }
@@ -386,6 +403,9 @@ pub struct StatusDto {
     pub shadow: bool,
     /// Items set aside since it started because they could not be decided; above 0 is a bug of Punctual.
     pub quarantined: u64,
+    /// Runs that run much longer than their jobs usually do.
+    #[serde(default)]
+    pub stuck: Vec<String>,
     /// What is wrong with its clock, in a sentence.
     pub clock_fault: Option<String>,
     /// The definitions it serves.
@@ -443,6 +463,7 @@ impl From<Status> for StatusDto {
             zones_source: status.zones.1,
             shadow: status.shadow,
             quarantined: status.quarantined,
+            stuck: status.stuck.iter().map(ToString::to_string).collect(),
             definitions_fault: status.definitions_fault,
             clock_fault: status.clock_fault,
             definitions: Some(status.owner).filter(|o| !o.is_empty()),

@@ -44,7 +44,7 @@ fn keys(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
-const RUN_KEYS: [&str; 11] = [
+const RUN_KEYS: [&str; 13] = [
     "id",
     "job",
     "trigger",
@@ -55,10 +55,12 @@ const RUN_KEYS: [&str; 11] = [
     "verdict",
     "reason",
     "mayRepeat",
+    "rerunOf",
+    "warning",
     "attempts",
 ];
 
-const ATTEMPT_KEYS: [&str; 10] = [
+const ATTEMPT_KEYS: [&str; 13] = [
     "number",
     "startedAt",
     "finishedAt",
@@ -69,6 +71,9 @@ const ATTEMPT_KEYS: [&str; 10] = [
     "memoryBytesMax",
     "startDelayUs",
     "node",
+    "class",
+    "code",
+    "reason",
 ];
 
 #[tokio::test]

@@ -131,7 +131,7 @@ fn end(run: &Run, now: Timestamp) -> Run {
         cpu_ms: Some(1),
         memory_bytes_max: Some(1 << 20),
         start_delay_us: Some(500),
-        reason: None,
+        ..Exit::default()
     };
     let attempt = Attempt {
         number: 1,

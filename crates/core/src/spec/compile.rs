@@ -1,12 +1,13 @@
 //! From a [`JobSpec`] to the [`Job`] that the decisions work with.
 
 use super::definition::{
-    ActionSpec, CommandSpec, FailureSpec, JobSpec, ProcessSpec, RetrySpec, RuleSpec, TriggerSpec,
+    ActionSpec, CommandSpec, FailureSpec, JobSpec, ProcessSpec, RetrySpec, RuleSpec, TriggerSpec, VerifySpec,
 };
 use super::{Zone, ZoneError};
+use crate::attempt::Class;
 use crate::cron::Cron;
 use crate::error::Diagnostic;
-use crate::job::{Action, Bounds, Command, Job, Limits, Output, Process};
+use crate::job::{Action, Bounds, Command, Job, Limits, Output, Process, Success, Verify};
 use crate::retry::{Failure, Failures, Retry};
 use crate::schedule::{CronSchedule, Every, Schedule};
 use crate::trigger::{CatchUp, TimeRule, Trigger, Upstream, When};
@@ -69,6 +70,9 @@ impl JobSpec {
                 failures: self.retry_policy.failures(),
             },
             on_lost: self.on_lost,
+            success: self.success(),
+            pause_after_failures: self.pause_after_failures,
+            checkpoint: self.checkpoint,
             timeout: self.timeout,
             no_progress_timeout: self.no_progress_timeout,
             grace: self.grace,
@@ -85,6 +89,17 @@ impl JobSpec {
                 .as_ref()
                 .map_or(Action::None, |command| Action::Run(hook(command, process))),
         })
+    }
+
+    fn success(&self) -> Success {
+        let compiled =
+            |verify: &VerifySpec| Verify { command: verify.command.compile(), timeout: verify.timeout };
+        Success {
+            exit_codes: self.success_when.exit_codes.clone(),
+            output: self.success_when.output.clone(),
+            output_not: self.success_when.output_not.clone(),
+            verify: self.verify.as_ref().map(compiled),
+        }
     }
 
     /// One of its triggers as the decisions see it.
@@ -134,17 +149,20 @@ impl JobSpec {
 impl RetrySpec {
     fn failures(&self) -> Failures {
         let each = |failure: &FailureSpec| match failure {
-            FailureSpec::Exit => (1..=u8::MAX).map(Failure::Exit).collect(),
-            FailureSpec::Code(code) => vec![Failure::Exit(*code)],
-            FailureSpec::Signal => vec![Failure::Signal],
-            FailureSpec::Timeout => vec![Failure::Timeout],
-            FailureSpec::Spawn => vec![Failure::Spawn],
+            FailureSpec::Exit => Failure::Class(Class::Exit),
+            FailureSpec::Code(code) => Failure::Exit(*code),
+            FailureSpec::Signal => Failure::Class(Class::Signal),
+            FailureSpec::Timeout => Failure::Class(Class::Timeout),
+            FailureSpec::NoProgress => Failure::Class(Class::NoProgress),
+            FailureSpec::Oom => Failure::Class(Class::Oom),
+            FailureSpec::Spawn => Failure::Class(Class::Spawn),
+            FailureSpec::Verify => Failure::Class(Class::Verify),
         };
         let retried = match &self.retry_on {
             None => Failures::ALL,
-            Some(listed) => listed.iter().flat_map(each).fold(Failures::NONE, Failures::with),
+            Some(listed) => listed.iter().map(each).fold(Failures::NONE, Failures::with),
         };
-        self.never_on.iter().flat_map(each).fold(retried, Failures::without)
+        self.never_on.iter().map(each).fold(retried, Failures::without)
     }
 }
 

@@ -56,6 +56,18 @@ pub struct JobSpec {
     /// What follows a lost attempt.
     #[serde(with = "choice")]
     pub on_lost: OnLost,
+    /// When an attempt that ended by an exit code has succeeded.
+    #[serde(default, skip_serializing_if = "SuccessSpec::is_empty")]
+    pub success_when: SuccessSpec,
+    /// What is run after a good exit, and must exit with 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<VerifySpec>,
+    /// After so many runs in a row that ended badly the job is paused; `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_after_failures: Option<u32>,
+    /// Whether the attempts of a run share a directory.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub checkpoint: bool,
     /// What happens while an earlier run is unfinished.
     #[serde(with = "choice")]
     pub overlap: Overlap,
@@ -96,6 +108,10 @@ fn utc() -> String {
 
 fn is_utc(zone: &str) -> bool {
     zone == "UTC"
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What is done.
@@ -262,8 +278,40 @@ pub enum FailureSpec {
     Signal,
     /// The attempt ran into its timeout.
     Timeout,
+    /// The attempt made no progress for too long.
+    NoProgress,
+    /// The process tree needed more memory than it may have.
+    Oom,
     /// The process could not be started.
     Spawn,
+    /// The process ended well, and what must hold of its work does not.
+    Verify,
+}
+
+/// When an attempt that ended by an exit code has succeeded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SuccessSpec {
+    /// Good exit codes, in order; empty: 0 alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exit_codes: Vec<u8>,
+    /// A pattern that its output must contain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// A pattern that its output must not contain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_not: Option<String>,
+}
+
+/// A command that looks at what an attempt did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VerifySpec {
+    /// What is executed.
+    pub command: CommandSpec,
+    /// How long it may take.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
 }
 
 /// What happens to missed occurrences.
@@ -360,6 +408,10 @@ impl JobSpec {
             grace: Duration::from_secs(10),
             retry_policy: RetrySpec::NONE,
             on_lost: OnLost::Retry,
+            success_when: SuccessSpec::default(),
+            verify: None,
+            pause_after_failures: None,
+            checkpoint: false,
             overlap: Overlap::Skip,
             catch_up: CatchUpSpec::default(),
             start_deadline: None,
@@ -404,6 +456,13 @@ impl Default for CatchUpSpec {
     fn default() -> Self {
         let CatchUp { policy, window, count_max, spread } = CatchUp::default();
         Self { policy, window, max_count: count_max, spread }
+    }
+}
+
+impl SuccessSpec {
+    /// Whether an exit code of 0 is all that is asked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -11,7 +11,7 @@ use super::table::{CATCH_UP, EXECUTORS, HOOK, JOB, NOTIFY, RESOURCES, RETRY, fai
 use super::text::Place;
 use super::trigger::{self, Zoning};
 use super::yaml::{Entry, Node};
-use super::{expand, output, template};
+use super::{expand, outcome, output, template};
 use crate::error::{Code, Diagnostic};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,15 +35,20 @@ pub(crate) struct Read {
 }
 
 /// The keys of one job, each given by the job itself or else by its file's defaults.
-struct Layers<'n> {
+pub(super) struct Layers<'n> {
     job: Fields<'n>,
     defaults: Option<&'n Fields<'n>>,
 }
 
 impl<'n> Layers<'n> {
     /// The entry in force for `key`.
-    fn get(&self, key: &str) -> Option<&'n Entry> {
+    pub(super) fn get(&self, key: &str) -> Option<&'n Entry> {
         self.job.get(key).or_else(|| self.shared(key))
+    }
+
+    /// The entry of the job itself.
+    pub(super) fn own(&self, key: &str) -> Option<&'n Entry> {
+        self.job.get(key)
     }
 
     /// The entry of the defaults.
@@ -87,6 +92,11 @@ pub(crate) fn read(
     read_amounts(reader, &layers, shared, &mut spec);
     output::check(reader, layers.job.get("output"), &spec);
     spec.on_failure = read_hook(reader, &layers);
+    spec.verify = outcome::read_verify(reader, &layers);
+    let none = matches!(spec.action, ActionSpec::None) && layers.job.given(&EXECUTORS).is_empty();
+    if none || matches!(spec.action, ActionSpec::Handler(_)) {
+        outcome::check_judged(reader, &layers);
+    }
     let origins = origins(reader, &layers, place);
     let unenforced = ["resources"];
     let unenforced = unenforced.into_iter().filter_map(|key| Some((key, layers.get(key)?.place))).collect();
@@ -117,6 +127,10 @@ fn read_rules(reader: &mut Reader<'_>, layers: &Layers<'_>, spec: &mut JobSpec) 
     }
     read_retry(reader, layers, spec);
     spec.on_lost = reader.choice(layers.get("onLost")).unwrap_or_default();
+    spec.success_when = outcome::read_success(reader, layers).unwrap_or_default();
+    let count = reader.integer(layers.get("pauseAfterFailures"), 1, 1000);
+    spec.pause_after_failures = count.map(|count| u32::try_from(count).expect("1 to 1000"));
+    spec.checkpoint = reader.boolean(layers.get("checkpoint")).unwrap_or(false);
     spec.overlap = reader.choice(layers.get("overlap")).unwrap_or_default();
     if let Some(catch_up) = read_catch_up(reader, layers.get("catchUp")) {
         spec.catch_up = catch_up;
@@ -220,7 +234,10 @@ fn failure(word: &str) -> Option<FailureSpec> {
         "exit" => Some(FailureSpec::Exit),
         "signal" => Some(FailureSpec::Signal),
         "timeout" => Some(FailureSpec::Timeout),
+        "noProgress" => Some(FailureSpec::NoProgress),
+        "oom" => Some(FailureSpec::Oom),
         "spawn" => Some(FailureSpec::Spawn),
+        "verify" => Some(FailureSpec::Verify),
         _ => None,
     }
 }
@@ -387,7 +404,11 @@ fn read_user(reader: &mut Reader<'_>, entry: Option<&Entry>) -> Option<String> {
 }
 
 /// `run`: a list is a program with arguments, a text a script for the job's shell.
-fn read_command(reader: &mut Reader<'_>, entry: &Entry, layers: &Layers<'_>) -> Option<CommandSpec> {
+pub(super) fn read_command(
+    reader: &mut Reader<'_>,
+    entry: &Entry,
+    layers: &Layers<'_>,
+) -> Option<CommandSpec> {
     if let Some(items) = entry.node.list() {
         return read_argv(reader, entry, items).map(CommandSpec::Argv);
     }

@@ -25,6 +25,7 @@ pub mod keys;
 mod length;
 mod lint;
 mod origin;
+mod outcome;
 pub mod output;
 mod reader;
 mod schema;
@@ -43,7 +44,7 @@ pub use choice::Choice;
 pub use compile::seed;
 pub use definition::{
     ActionSpec, CalendarSpec, CalendarUse, CatchUpSpec, CommandSpec, FailureSpec, JobSpec, LimitsSpec,
-    ProcessSpec, ResourcesSpec, RetrySpec, RuleSpec, TriggerSpec,
+    ProcessSpec, ResourcesSpec, RetrySpec, RuleSpec, SuccessSpec, TriggerSpec, VerifySpec,
 };
 pub use diff::spec_diff;
 pub use document::{Definitions, NO_JOBS, Rejection, Semaphore, WorkerPool, load};

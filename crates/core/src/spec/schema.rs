@@ -48,7 +48,7 @@ fn shape_schema(shape: &'static Shape) -> Value {
         }
         "CalendarUse" => schema["required"] = json!(["name"]),
         "CalendarFile" => schema["required"] = json!(["ics"]),
-        "Hook" => schema["required"] = json!(["run"]),
+        "Hook" | "Verify" => schema["required"] = json!(["run"]),
         "TimeTrigger" | "Trigger" => {
             let rules = ["cron", "every", "at", "after"];
             let rules = rules.iter().filter(|rule| shape.find(rule).is_some());

@@ -88,6 +88,10 @@ const JOB_KEYS: &[Key] = &[
     Key::new("retryPolicy", &Kind::Object(|| &RETRY), "what follows a failed attempt; absent: nothing").shared(),
     Key::new("retries", &Kind::Integer(0, 10), "short for `retryPolicy: {maxRetries: …}`").shared(),
     Key::new("onLost", &Kind::Word(words::<OnLost>), "what follows an attempt that was lost with its node; `hold` and `fail` are at most once").or("retry").shared(),
+    Key::new("successWhen", &Kind::Object(|| &SUCCESS), "when an attempt that ended by an exit code has succeeded; absent: its code is 0").shared(),
+    Key::new("verify", &Kind::Any(&[&Kind::Text, &Kind::List(&Kind::Text), &Kind::Object(|| &VERIFY)]), "a command that is run after a good exit, as part of the attempt; unless it exits with 0 the attempt has failed"),
+    Key::new("pauseAfterFailures", &Kind::Integer(1, 1000), "after so many runs in a row that ended badly (failed, timeout, lost) the job is paused; `punctual resume` counts from 0 again").shared(),
+    Key::new("checkpoint", &Kind::Bool, "whether the attempts of a run share a directory, named by PUNCTUAL_CHECKPOINT_DIR").or("false").shared(),
     Key::new("overlap", &Kind::Word(words::<Overlap>), "what happens to an occurrence while an earlier run is unfinished").or("skip").shared(),
     Key::new("catchUp", &Kind::Any(&[&Kind::Word(words::<CatchUpPolicy>), &Kind::Object(|| &CATCH_UP)]), "what happens to occurrences missed while nothing could run").or("{policy: latest, window: 1d}").shared(),
     Key::new("startDeadline", &Kind::Duration, "a run that has not started so long after its nominal time expires").shared(),
@@ -173,7 +177,12 @@ const TIME_KEYS: [Key; 15] = [
 const TRIGGER_KEYS: [Key; 17] = {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o] = TIME_KEYS;
     let after = Key::new("after", &Kind::Name, "another job: due when a run of it ends");
-    let on = Key::new("on", &Kind::Word(words::<UpstreamOn>), "how that run must have ended").or("success");
+    let on = Key::new(
+        "on",
+        &Kind::Word(words::<UpstreamOn>),
+        "how that run must have ended: `success`, `failure` (failed, timeout, lost), or `any` (also cancelled or expired)",
+    )
+    .or("success");
     [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, after, on]
 };
 
@@ -237,13 +246,47 @@ pub static RETRY: Shape = Shape {
         Key::new(
             "retryOn",
             &FAILURES,
-            "the failures that are tried again: `exit` (any code but 0), codes such as `75`, `signal`, `timeout`, `spawn` (it could not be started). Absent: all",
+            "the failures that are tried again: `exit` (any code that is no success), codes such as `75`, `signal`, `timeout`, `noProgress`, `oom` (out of memory), `spawn` (it could not be started), `verify`. Absent: all",
         ),
         Key::new("neverOn", &FAILURES, "failures that are never tried again, whatever `retryOn` says"),
     ],
 };
 
 const FAILURES: Kind = Kind::List(&Kind::Any(&[&Kind::Word(failure_words), &Kind::Integer(1, 255)]));
+
+/// When an attempt has succeeded.
+pub static SUCCESS: Shape = Shape {
+    name: "SuccessWhen",
+    about: "When an attempt that ended by an exit code has succeeded: everything given here holds",
+    only_shared: false,
+    others: None,
+    keys: &[
+        Key::new(
+            "exitCodes",
+            &Kind::Any(&[&Kind::List(&Kind::Integer(0, 255)), &Kind::Integer(0, 255)]),
+            "the codes that are a success",
+        )
+        .or("[0]"),
+        Key::new(
+            "output",
+            &Kind::Text,
+            "a regular expression that must match somewhere in the kept output; `^` and `$` are ends of lines",
+        ),
+        Key::new("outputNot", &Kind::Text, "a regular expression that must match nowhere in the kept output"),
+    ],
+};
+
+/// A command that looks at what an attempt did.
+pub static VERIFY: Shape = Shape {
+    name: "Verify",
+    about: "A command that looks at what an attempt did, with its user, environment and directory; it reads the kept output on standard input",
+    only_shared: false,
+    others: None,
+    keys: &[
+        Key::new("run", &Kind::Any(&[&Kind::Text, &Kind::List(&Kind::Text)]), "as `run` of a job"),
+        Key::new("timeout", &Kind::Duration, "how long it may take").or("1m"),
+    ],
+};
 
 /// What happens to missed occurrences.
 pub static CATCH_UP: Shape = Shape {
@@ -398,7 +441,7 @@ pub(crate) fn queues() -> Vec<&'static str> {
 
 /// Kinds of failure; besides them stand exit codes.
 pub(crate) fn failure_words() -> Vec<&'static str> {
-    vec!["exit", "signal", "timeout", "spawn"]
+    vec!["exit", "signal", "timeout", "noProgress", "oom", "spawn", "verify"]
 }
 
 fn unbounded() -> Vec<&'static str> {
@@ -406,7 +449,7 @@ fn unbounded() -> Vec<&'static str> {
 }
 
 /// Every shape of the format, from the outside in.
-pub fn shapes() -> [&'static Shape; 18] {
+pub fn shapes() -> [&'static Shape; 20] {
     [
         &DOCUMENT,
         &JOB,
@@ -417,6 +460,8 @@ pub fn shapes() -> [&'static Shape; 18] {
         &CALENDAR,
         &DAYS,
         &RETRY,
+        &SUCCESS,
+        &VERIFY,
         &CATCH_UP,
         &OUTPUT,
         &RESOURCES,

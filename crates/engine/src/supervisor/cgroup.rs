@@ -102,6 +102,12 @@ impl Groups {
         groups
     }
 
+    /// What nothing enforces of the limits of a job, and why, for people; `None` if all of it holds.
+    pub fn unenforced_of(&self, limits: &job::Limits) -> Option<String> {
+        let job::Limits { cpu_millis, memory_bytes, pids } = *limits;
+        self.unenforced(&Limits { cpu_millis, memory_bytes, pids })
+    }
+
     /// The group of an attempt with these limits, and what of them nothing enforces. An attempt without limits has
     /// none.
     pub fn bound(&self, name: &str, limits: &Limits) -> Bounded {
@@ -291,12 +297,6 @@ impl Drop for Group {
     }
 }
 
-/// What of `limits` nothing enforces for jobs of this data directory, and why, for people; `None` if all of it holds.
-pub fn unenforced(data: &Path, limits: &job::Limits) -> Option<String> {
-    let job::Limits { cpu_millis, memory_bytes, pids } = *limits;
-    Groups::make(data).unenforced(&Limits { cpu_millis, memory_bytes, pids })
-}
-
 /// Kills what dead sessions of the data directory have left, and removes their groups. Only whoever holds that
 /// directory's lock may do so.
 ///
@@ -399,8 +399,9 @@ impl Found {
             *version == Version::One && names.iter().any(|n| n == name)
         };
         if let Some((version, names, dir)) = self.own.iter().find(one) {
+            remove_empty(dir);
             let dir = dir.join(session);
-            fs::create_dir_all(&dir).map_err(|e| refused(&dir, &e))?;
+            fs::create_dir_all(&dir).map_err(|e| format!("{} cannot be made: {e}", dir.display()))?;
             let controllers =
                 Controller::ALL.into_iter().filter(|c| names.iter().any(|n| n == c.name())).collect();
             return Ok(Place { version: *version, controllers, dir });
@@ -408,6 +409,15 @@ impl Found {
         let two = self.own.iter().find(|(version, ..)| *version == Version::Two);
         let (_, _, own) = two.ok_or("this machine has no control groups mounted")?;
         open_two(own, session, controller)
+    }
+}
+
+/// Removes the groups of sessions that are over and of data directories that may be gone. Where something is in one,
+/// the kernel refuses; one that is wanted again is made again.
+fn remove_empty(own: &Path) {
+    let entries = fs::read_dir(own).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("punctual-")) {
+        let _ = fs::remove_dir(entry.path());
     }
 }
 

@@ -55,7 +55,7 @@ impl Child {
         let (mut command, launch) =
             command::command(&start, launcher, group.as_ref().map_or_else(Vec::new, Group::entries))?;
         let ends = outlet::ends(&start)?;
-        command.stdin(command::stdin(start.stdin.as_deref())?);
+        command.stdin(command::stdin(start.stdin.as_deref(), start.stdin_file.as_deref())?);
         command.stdout(ends.stdout).stderr(ends.stderr).process_group(0);
         let mark =
             start.env.iter().find(|(k, _)| k == tree::MARK).map(|(_, v)| v.clone()).unwrap_or_default();
@@ -101,6 +101,11 @@ impl Child {
     /// When its process started, microseconds since the epoch.
     pub fn started_us(&self) -> i64 {
         self.started_us
+    }
+
+    /// What it was started by.
+    pub fn into_start(self) -> Start {
+        self.start
     }
 
     /// Its process, which leads its group.

@@ -201,7 +201,11 @@ pub(super) fn unavailable(what: &str, error: &std::io::Error) -> SpawnError {
 ///
 /// # Errors
 /// There is no memory for it.
-pub fn stdin(text: Option<&str>) -> Result<Stdio, SpawnError> {
+pub fn stdin(text: Option<&str>, file: Option<&str>) -> Result<Stdio, SpawnError> {
+    // What was never written is not there, and reads as nothing.
+    if let Some(file) = file.filter(|file| Path::new(file).exists()) {
+        return File::open(file).map(Stdio::from).map_err(|e| unavailable(&format!("no {file} to read"), &e));
+    }
     match text {
         Some(text) => memory_file("stdin", text.as_bytes()).map(Stdio::from),
         None => File::open("/dev/null").map(Stdio::from).map_err(|e| unavailable("no /dev/null", &e)),

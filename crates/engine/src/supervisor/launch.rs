@@ -3,6 +3,7 @@
 
 use super::command;
 use super::protocol::{Rlimits, SpawnError, Start};
+use crate::folders;
 use nix::unistd::{Gid, Group, User, getgrouplist, getresgid, getresuid, setgroups, setresgid, setresuid};
 use punctual_core::error::Code;
 use rustix::fs::Mode;
@@ -95,6 +96,8 @@ fn prepare(orders: &Orders) -> Result<(PathBuf, Command), SpawnError> {
     let identity = orders.user.as_deref().map(Identity::of).transpose()?;
     bound(orders)?;
     if let Some(identity) = &identity {
+        let (uid, gid) = (identity.user.uid.as_raw(), identity.gid.as_raw());
+        folders::hand_over(&orders.environment, uid, gid).map_err(|message| not_set(&message))?;
         identity.take()?;
     }
     if orders.no_new_privileges {

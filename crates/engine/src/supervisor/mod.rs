@@ -9,8 +9,10 @@ mod badge;
 pub mod cgroup;
 mod child;
 mod command;
+mod control;
 mod drain;
 pub mod journal;
+pub mod judge;
 pub mod launch;
 pub mod links;
 mod outlet;
@@ -20,6 +22,7 @@ mod progress;
 pub mod protocol;
 mod redact;
 pub mod tree;
+pub mod verify;
 
 use crate::clock::Monotonic;
 use crate::data_dir::{DataDir, Lock};
@@ -46,6 +49,8 @@ pub struct Supervisor {
     node: NodeId,
     /// It was started from another file than this process.
     outdated: bool,
+    /// What was said right after the attempts were told.
+    early: Vec<Report>,
     replaced: bool,
 }
 
@@ -109,7 +114,8 @@ pub fn attach(
     let mut link = Link::new(socket).map_err(silent)?;
     let (mut named, mut outdated) = (None, false);
     loop {
-        for report in link.receive() {
+        let mut reports = link.receive().into_iter();
+        while let Some(report) = reports.next() {
             match report {
                 Report::Hello { protocol, .. } if protocol != PROTOCOL => {
                     return Err(AttachError::Protocol(protocol));
@@ -124,7 +130,9 @@ pub fn attach(
                 }
                 Report::Attached { running, ended, .. } => {
                     let node = named.ok_or_else(|| AttachError::Silent("it did not say who it is".into()))?;
-                    let supervisor = Supervisor { link, node, outdated, replaced: false };
+                    // What ended in that very moment came with it, and comes only once.
+                    let early = reports.collect();
+                    let supervisor = Supervisor { link, node, outdated, early, replaced: false };
                     return Ok((supervisor, Session { running, ended }));
                 }
                 Report::Refused { .. } => {
@@ -186,9 +194,15 @@ impl Supervisor {
     /// The reports that have come; sends what was kept.
     pub fn receive(&mut self) -> Vec<Report> {
         self.link.flush();
-        let reports = self.link.receive();
+        let mut reports = std::mem::take(&mut self.early);
+        reports.extend(self.link.receive());
         self.replaced |= reports.iter().any(|report| matches!(report, Report::Replaced { .. }));
         reports
+    }
+
+    /// Whether there are reports for which nothing will wake who polls.
+    pub fn has_unread(&self) -> bool {
+        !self.early.is_empty()
     }
 
     /// Whether it is there, as far as is known.
@@ -252,6 +266,28 @@ mod tests {
 
     fn hello(protocol: u32) -> Report {
         Report::Hello { protocol, node: NodeId(7).to_string(), epoch: 4, build: "another".into() }
+    }
+
+    #[test]
+    fn what_ends_in_the_moment_of_attaching_is_reported() {
+        let ended = Ended::at(protocol::AttemptId { run: "run1".into(), fence: 1 }, 5);
+        let running = Running { attempt: ended.attempt.clone(), at_us: 1, pid: 1 };
+        let (known, last) = (running.clone(), Report::Ended(ended));
+        let told = last.clone();
+        let (mut supervisor, session) = attach_to(|socket| {
+            protocol::send(&socket, &hello(PROTOCOL)).expect("sent");
+            protocol::receive::<Request>(&mut BufReader::new(&socket)).expect("a request");
+            // By one write, so that they are read at once.
+            let mut both = Vec::new();
+            let attached = Report::Attached { epoch: 5, running: vec![known], ended: Vec::new() };
+            [attached, told].iter().for_each(|report| protocol::send(&mut both, report).expect("text"));
+            io::Write::write_all(&mut &socket, &both).expect("sent");
+        })
+        .expect("attached");
+        assert_eq!(session, Session { running: vec![running], ended: Vec::new() });
+        assert!(supervisor.has_unread());
+        assert_eq!(supervisor.receive(), [last]);
+        assert!(!supervisor.has_unread());
     }
 
     #[test]

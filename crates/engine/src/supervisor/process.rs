@@ -13,9 +13,13 @@ use super::child::Child;
 use super::drain::Drains;
 use super::journal::Journal;
 use super::links::{Heard, Links};
-use super::protocol::{self, AttemptId, Ended, Limits, Report, Request, Running, Told};
+use super::protocol::{self, AttemptId, Ended, Limits, Report, Request, Running, SpawnError, Told};
 use super::tree;
+use super::verify::{Checks, Next};
 use crate::clock::{Awake, Clock, Monotonic};
+use crate::folders;
+use punctual_core::error::Code;
+use punctual_core::failpoint;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, set_child_subreaper, waitpid};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +28,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The directory for checkpoints cannot be made.
+const NO_CHECKPOINT: Code = Code("RUN019");
 /// At the end, so long strays that were killed may take to be gone.
 const END: Duration = Duration::from_secs(5);
 /// The daemon that started it has so long to attach, however short jobs may live without one.
@@ -44,6 +50,9 @@ pub fn run(
     launcher: PathBuf,
 ) -> io::Result<()> {
     let _ = set_child_subreaper(Some(rustix::process::getpid()));
+    if let Some(root) = journal.parent() {
+        folders::forget_control(root);
+    }
     badge::raise_descriptors();
     cgroup::make_room_early();
     if let Some(data) = journal.parent()
@@ -60,6 +69,7 @@ pub fn run(
         groups: None,
         clock: Clock::System,
         children: BTreeMap::new(),
+        checks: Checks::default(),
         dying: BTreeSet::new(),
         orphan_timeout: orphan_timeout.max(FIRST),
         alone: Some(Awake::now()),
@@ -84,6 +94,7 @@ struct Supervisor {
     groups: Option<Groups>,
     clock: Clock,
     children: BTreeMap<AttemptId, Child>,
+    checks: Checks,
     /// The marks of strays that were killed and are not gone yet.
     dying: BTreeSet<String>,
     orphan_timeout: Duration,
@@ -107,6 +118,7 @@ impl Supervisor {
         self.drains.seen();
         for id in ready.ended {
             if let Some(child) = self.children.get_mut(&id) {
+                failpoint::pass("supervisor.at-exit");
                 child.on_exit(&self.clock);
             }
         }
@@ -183,6 +195,7 @@ impl Supervisor {
                     }
                 }
                 Heard::Request(Request::Ack { attempts }) => {
+                    failpoint::pass("supervisor.acknowledged");
                     attempts.iter().for_each(|attempt| self.journal.acknowledged(attempt));
                 }
                 Heard::Request(Request::Shutdown) => self.end(Told::Shutdown),
@@ -205,10 +218,11 @@ impl Supervisor {
         (self.last, self.told) = (false, false);
         let running = |(attempt, child): (&AttemptId, &Child)| Running {
             attempt: attempt.clone(),
-            at_us: child.started_us(),
+            at_us: self.checks.began(attempt).unwrap_or(child.started_us()),
             pid: child.pid(),
         };
         let running = self.children.iter().map(running).collect();
+        failpoint::pass("supervisor.attached");
         self.links.welcome(running, self.journal.unacknowledged().cloned().collect());
     }
 
@@ -218,10 +232,15 @@ impl Supervisor {
         if self.children.contains_key(&attempt) || self.journal.has_ended(&attempt) {
             return;
         }
+        failpoint::pass("supervisor.before-spawn");
         let bounded = self.bound(&start);
-        match Child::spawn(start, &self.launcher, &self.clock, bounded, &mut self.drains) {
+        let child = made_ready(&start)
+            .and_then(|()| Child::spawn(start, &self.launcher, &self.clock, bounded, &mut self.drains));
+        match child {
             Ok(child) => {
+                failpoint::pass("supervisor.after-spawn");
                 self.journal.started(&attempt, child.pid(), child.started_us());
+                failpoint::pass("supervisor.after-journal");
                 let at_us = child.started_us();
                 self.links.send(&Report::Started { attempt: attempt.clone(), at_us, pid: child.pid() });
                 self.children.insert(attempt, child);
@@ -247,14 +266,49 @@ impl Supervisor {
         let done = self.children.values_mut().filter(|child| !dying.contains(child.mark()));
         let ended: Vec<Ended> = done.filter_map(Child::finished).collect();
         for ended in ended {
-            self.children.remove(&ended.attempt);
-            self.note_end(ended);
+            if let Some(child) = self.children.remove(&ended.attempt) {
+                self.follow(child.into_start(), ended);
+            }
+        }
+    }
+
+    /// Starts what looks at the work of a process that has ended, or reports the end of its attempt.
+    fn follow(&mut self, mut start: protocol::Start, mut ended: Ended) {
+        // Where nothing is started any more, what was not looked at has not succeeded.
+        if self.told && start.judge.is_looked_at() {
+            ended.told.get_or_insert(Told::Shutdown);
+        }
+        loop {
+            match self.checks.after(start, ended, &self.launcher) {
+                Next::Over(over) => return self.note_end(over),
+                Next::Start(next) => {
+                    let attempt = next.attempt.clone();
+                    let bounded = self.bound(&next);
+                    let step = (*next).clone();
+                    match Child::spawn(step, &self.launcher, &self.clock, bounded, &mut self.drains) {
+                        Ok(child) => {
+                            // It leads what is alive of the attempt now, whose start stays what it was.
+                            let began = self.checks.began(&attempt).unwrap_or(child.started_us());
+                            self.journal.started(&attempt, child.pid(), began);
+                            self.children.insert(attempt, child);
+                            return;
+                        }
+                        Err(error) => {
+                            let at_us = self.clock.now().as_micros();
+                            ended = Ended { spawn_error: Some(error), ..Ended::at(attempt, at_us) };
+                            start = *next;
+                        }
+                    }
+                }
+            }
         }
     }
 
     /// In the journal first: a daemon that knows of an end may rely on its being kept.
     fn note_end(&mut self, ended: Ended) {
+        failpoint::pass("supervisor.before-end-journal");
         self.journal.ended(ended.clone());
+        failpoint::pass("supervisor.after-end-journal");
         self.links.send(&Report::Ended(ended));
     }
 
@@ -281,6 +335,17 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// The checkpoint must be there before the attempt is.
+fn made_ready(start: &protocol::Start) -> Result<(), SpawnError> {
+    let Some(checkpoint) = &start.checkpoint else { return Ok(()) };
+    let from = checkpoint.from.as_deref().map(Path::new);
+    folders::make_checkpoint(Path::new(&checkpoint.path), from).map_err(|error| {
+        let message = format!("its checkpoint directory {} cannot be made: {error}", checkpoint.path);
+        SpawnError::new(NO_CHECKPOINT, message)
+            .hint("see that the data directory can be written and has room")
+    })
 }
 
 struct Ready {

@@ -8,6 +8,7 @@
 //! that are not known are ignored, new ones have a default, and [`PROTOCOL`] grows when one side would no longer be
 //! understood by the other.
 
+use super::judge::{Checkpoint, Findings, Judge};
 use punctual_core::error::Code;
 use rustix::event::{PollFd, PollFlags};
 use serde::{Deserialize, Serialize};
@@ -109,6 +110,44 @@ pub struct Start {
     /// Whether programs that it starts can give it no more rights than it has.
     #[serde(default)]
     pub no_new_privileges: bool,
+    /// A file that it reads instead.
+    #[serde(default)]
+    pub stdin_file: Option<String>,
+    /// What it is judged by.
+    #[serde(default)]
+    pub judge: Judge,
+    /// A directory that must be there.
+    #[serde(default)]
+    pub checkpoint: Option<Checkpoint>,
+}
+
+impl Start {
+    /// One without a program, to be run as this process's own user at the root, bounded by nothing.
+    pub fn bare(attempt: AttemptId, log: String, log_bytes_max: u64) -> Self {
+        Self {
+            attempt,
+            argv: Vec::new(),
+            env: Vec::new(),
+            working_directory: None,
+            stdin: None,
+            run_as: None,
+            log,
+            log_bytes_max,
+            output_direct: false,
+            redact: Vec::new(),
+            timeout_ms: None,
+            grace_ms: 0,
+            no_progress_ms: None,
+            limits: Limits::default(),
+            rlimits: Rlimits::default(),
+            umask: None,
+            nice: None,
+            no_new_privileges: false,
+            stdin_file: None,
+            judge: Judge::default(),
+            checkpoint: None,
+        }
+    }
 }
 
 /// What throttles or kills a tree as a whole; `None`: no bound.
@@ -138,6 +177,7 @@ pub struct Rlimits {
 }
 
 /// From the supervisor.
+#[expect(clippy::large_enum_variant, reason = "nearly every report is of an end")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Report {
     /// Who this is, to whoever connects.
@@ -222,6 +262,9 @@ pub struct Ended {
     /// What was asked for and could not be had, for people: a limit that nothing enforces here.
     #[serde(default)]
     pub remark: Option<String>,
+    /// What was found besides the exit.
+    #[serde(default)]
+    pub findings: Findings,
 }
 
 impl Ended {
@@ -239,6 +282,7 @@ impl Ended {
             spawn_error: None,
             oom: false,
             remark: None,
+            findings: Findings::default(),
         }
     }
 }

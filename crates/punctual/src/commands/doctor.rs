@@ -140,6 +140,10 @@ fn examine(data: &Data, deep: bool) -> Vec<Finding> {
         true => store::deep(&data.directory()),
         false => store::shallow(&client),
     });
+    // Without a daemon it would be this command's control groups that are looked at.
+    if findings.iter().any(|finding| finding.check == "daemon" && finding.status != Health::Failed) {
+        findings.push(limits(client.get::<Vec<String>>("/v1/limits")));
+    }
     match client.get::<Vec<JobDto>>("/v1/jobs") {
         Ok(jobs) => {
             findings.extend(crontab::twins(&jobs));
@@ -186,6 +190,10 @@ fn daemon(status: &StatusDto) -> Finding {
         return Finding::new("daemon", Health::Warning, what)
             .hint("`punctual check` shows all of it; the last good ones go on");
     }
+    if !status.stuck.is_empty() {
+        let what = format!("{what}; much longer than usual runs {}", status.stuck.join(", "));
+        return Finding::new("daemon", Health::Warning, what).hint("`punctual why RUN`, and its output");
+    }
     if status.shadow {
         return Finding::new("daemon", Health::Warning, format!("{what}, in shadow: it starts nothing"));
     }
@@ -205,6 +213,17 @@ fn facts(status: &StatusDto) -> serde_json::Value {
         "cycleLongestMs": status.cycle_longest_ms,
         "audit": status.audit,
     })
+}
+
+fn limits(unenforced: Result<Vec<String>, Failure>) -> Finding {
+    match unenforced {
+        Ok(remarks) if remarks.is_empty() => {
+            Finding::new("limits", Health::Ok, "the limits that jobs have are enforced")
+        }
+        Ok(remarks) => Finding::new("limits", Health::Warning, remarks.join("; "))
+            .hint("`punctual explain EXE017` says what a unit needs"),
+        Err(failure) => broken("limits", &failure),
+    }
 }
 
 fn zones(status: &StatusDto) -> Finding {
@@ -262,6 +281,7 @@ mod tests {
             zones_source: "bundled".to_owned(),
             shadow: false,
             quarantined: 0,
+            stuck: Vec::new(),
             definitions_fault: None,
             clock_fault: None,
             definitions: None,
@@ -277,6 +297,8 @@ mod tests {
         assert_eq!(daemon(&stuck).status, Health::Failed);
         assert_eq!(daemon(&StatusDto { shadow: true, ..status() }).status, Health::Warning);
         assert_eq!(daemon(&StatusDto { quarantined: 1, ..status() }).status, Health::Warning);
+        let stuck = daemon(&StatusDto { stuck: vec!["01kb".to_owned()], ..status() });
+        assert!(stuck.status == Health::Warning && stuck.message.ends_with("longer than usual runs 01kb"));
         assert_eq!(daemon(&StatusDto { version: "0.0.1".to_owned(), ..status() }).status, Health::Warning);
     }
 

@@ -28,6 +28,8 @@ pub fn run() -> RunDto {
         verdict: Some("success".to_owned()),
         reason: None,
         may_repeat: false,
+        rerun_of: None,
+        warning: None,
         attempts: vec![AttemptDto {
             number: 1,
             started_at: Some(after(-7200)),

@@ -1,6 +1,7 @@
-//! The modes in which the daemon starts this program again: supervisor, and launcher of a job.
+//! The modes in which the daemon starts this program again: supervisor, launcher of a job,
+//! and the look at its output.
 
-use punctual_engine::supervisor::{launch, process};
+use punctual_engine::supervisor::{launch, process, verify};
 use std::fs::OpenOptions;
 use std::os::fd::{AsFd, RawFd};
 use std::os::unix::net::UnixListener;
@@ -28,6 +29,24 @@ pub struct Launch {
     orders: PathBuf,
     /// Where to say what could not be done
     errors: PathBuf,
+}
+
+/// Look at an output (started by the supervisor)
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// What must match somewhere
+    #[arg(long)]
+    output: Option<String>,
+    /// What must match nowhere
+    #[arg(long)]
+    output_not: Option<String>,
+    /// The output
+    log: PathBuf,
+}
+
+/// Looks; the exit code says what holds.
+pub fn verify(args: &Verify) -> ExitCode {
+    ExitCode::from(verify::look(&args.log, args.output.as_deref(), args.output_not.as_deref()))
 }
 
 /// Runs the supervisor; its listener is standard input, its lock is standard output.

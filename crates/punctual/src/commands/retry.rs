@@ -11,7 +11,7 @@ use punctual_server::dto::SubmittedDto;
 use serde_json::json as empty;
 use std::process::ExitCode;
 
-/// Run a finished run's work again, with its parameters
+/// Run a finished run's work again, with its parameters; let a run go on that was lost and held
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   punctual retry 01kb0q4v80

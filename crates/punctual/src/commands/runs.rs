@@ -101,6 +101,7 @@ fn why(run: &RunDto, now: Timestamp) -> Cell {
         ("scheduled" | "retrying", _) => {
             Cell::toned(format!("starts in {}", short(run.due_time.0.since(now))), Tone::Busy)
         }
+        (_, None) if run.warning.is_some() => Cell::toned(run.warning.as_deref().unwrap_or(""), Tone::Bad),
         _ => Cell::toned(run.reason.as_deref().unwrap_or(""), Tone::Busy),
     }
 }

@@ -4,6 +4,7 @@ use crate::attempt_log::{self, AttemptLog, LogFormat};
 use crate::commands::prune::KeepArgs;
 use crate::data::Data;
 use crate::definitions;
+use crate::failpoint;
 use punctual_core::error::{Code, Diagnostic};
 use punctual_core::job::Job;
 use punctual_core::run::Run;
@@ -17,10 +18,8 @@ use punctual_engine::inbox::{AtStop, Message};
 use punctual_engine::retention;
 use punctual_engine::run_loop::{Daemon, Observer, Options, Work};
 use punctual_engine::shared::Engine;
-use punctual_engine::supervisor::{self, cgroup, protocol::Request};
-use punctual_engine::view::JobView;
+use punctual_engine::supervisor::{self, protocol::Request};
 use punctual_store::{SqliteOptions, Store};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -183,8 +182,9 @@ fn serve(args: &Args) -> Result<(), String> {
             error(UNUSABLE, format!("the data directory {} cannot be locked: {e}", directory.display()))
         }
     })?;
-    let store = Store::open_sqlite(&data.store(), SqliteOptions::new(punctual_engine::clock::since_boot))
-        .map_err(|e| error(e.code(), e.to_string()))?;
+    let mut options = SqliteOptions::new(punctual_engine::clock::since_boot);
+    failpoint::shorten(&mut options);
+    let store = Store::open_sqlite(&data.store(), options).map_err(|e| error(e.code(), e.to_string()))?;
     let zones = punctual_engine::zones::open();
     let engine = Engine::new(store, zones, Clock::guarded(&data), data);
     let mut seen = Vec::new();
@@ -438,11 +438,11 @@ fn announce(engine: &Engine, args: &Args) {
     );
     let data = format!(" --data {}", args.data.directory().display());
     say!("look with: punctual{data} · punctual runs{data} · punctual why JOB{data}");
-    let jobs = block_on(engine.jobs()).unwrap_or_default();
-    for (remark, names) in unenforced_limits(engine, &jobs) {
-        say!("punctual: {remark}; this concerns {}", names.join(", "));
+    for remark in block_on(engine.unenforced_limits()).unwrap_or_default() {
+        say!("punctual: {remark}");
     }
     if rustix::process::geteuid().is_root() {
+        let jobs = block_on(engine.jobs()).unwrap_or_default();
         let as_root = jobs.iter().filter(|j| runs_as_root(&j.spec)).count();
         if as_root > 0 {
             let jobs = counted_jobs(as_root);
@@ -454,17 +454,6 @@ fn announce(engine: &Engine, args: &Args) {
 /// `1 job`, `2 jobs`
 pub fn counted_jobs(count: usize) -> String {
     format!("{count} job{}", if count == 1 { "" } else { "s" })
-}
-
-/// What nothing enforces here, and the jobs that ask for it.
-fn unenforced_limits(engine: &Engine, jobs: &[JobView]) -> BTreeMap<String, Vec<String>> {
-    let mut unenforced: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for job in jobs.iter().filter(|job| !job.spec.limits.is_empty()) {
-        if let Some(remark) = cgroup::unenforced(engine.data().root(), &job.spec.limits.compile()) {
-            unenforced.entry(remark).or_default().push(job.spec.name.clone());
-        }
-    }
-    unenforced
 }
 
 fn runs_as_root(spec: &punctual_core::spec::JobSpec) -> bool {

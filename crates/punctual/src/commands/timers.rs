@@ -126,7 +126,12 @@ pub fn how_it_ended(run: &RunDto) -> String {
     let code = attempt.and_then(|a| a.exit_code).filter(|code| *code != 0).map(|code| format!("exit {code}"));
     let signal = attempt.and_then(|a| a.signal).map(|signal| format!("signal {signal}"));
     let parts: Vec<String> = [code.or(signal), run.reason.clone()].into_iter().flatten().collect();
-    parts.join(", ")
+    let told = parts.join(", ");
+    // The page that explains it, unless the reason names one.
+    match attempt.and_then(|a| a.code.as_deref()) {
+        Some(code) if !told.contains(code) => format!("{told} ({code})").trim_start().to_owned(),
+        _ => told,
+    }
 }
 
 #[cfg(test)]

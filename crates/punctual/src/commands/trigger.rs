@@ -10,6 +10,8 @@ use punctual_server::dto::{RunDto, SubmitDto, SubmittedDto};
 use serde_json::{Map, Value};
 use std::process::ExitCode;
 
+/// The process could not be started, as a shell says it.
+const NOT_STARTED: u8 = 126;
 /// Nothing would start the run that is to be waited for.
 const NOBODY_STARTS: Code = Code("API020");
 
@@ -21,8 +23,9 @@ const NOBODY_STARTS: Code = Code("API020");
   punctual trigger report --wait
 
 A repeat of a key finds the run that it made instead of making another.
-With --wait the output is followed, and the exit code is the job's: 128 + n if signal n ended it, 125 if
-it ended without a process, or punctual itself failed. Interrupting the wait does not end the run.")]
+With --wait the output is followed, and the exit code is the job's: 128 + n if signal n ended it, 126 if
+it could not be started, 1 if it did not succeed without either. 125 is punctual's own failure.
+Interrupting the wait does not end the run.")]
 pub struct Args {
     /// The job
     #[arg(value_parser = NonEmptyStringValueParser::new())]
@@ -108,7 +111,7 @@ fn wait(client: &Client, run: &RunDto, format: Format) -> Result<u8, Failure> {
     Ok(exit_code(&ended))
 }
 
-/// The job's exit code, as a shell would give it.
+/// The job's exit code, as a shell would give it; never the one of our own failures.
 fn exit_code(run: &RunDto) -> u8 {
     if run.verdict.as_deref() == Some("success") {
         return OK;
@@ -116,13 +119,16 @@ fn exit_code(run: &RunDto) -> u8 {
     let attempt = run.attempts.last();
     let code = attempt.and_then(|a| a.exit_code).and_then(|code| u8::try_from(code).ok());
     let signal = attempt.and_then(|a| a.signal).and_then(|signal| u8::try_from(128 + signal).ok());
-    code.filter(|code| *code != 0).or(signal).unwrap_or(WAIT_FAILED)
+    let unstarted = attempt.and_then(|a| a.class.as_deref()).filter(|class| *class == "spawn");
+    let unstarted = unstarted.map(|_| NOT_STARTED);
+    code.filter(|code| *code != 0).or(signal).or(unstarted).unwrap_or(NO)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::commands::examples;
+    use punctual_server::dto::AttemptDto;
 
     #[test]
     fn the_exit_code_is_the_jobs() {
@@ -136,8 +142,13 @@ mod tests {
         assert_eq!(ended("success", Some(0), None), 0);
         assert_eq!(ended("failed", Some(3), None), 3);
         assert_eq!(ended("timeout", None, Some(15)), 143);
-        assert_eq!(ended("lost", None, None), 125);
-        assert_eq!(ended("cancelled", Some(0), None), 125);
+        assert_eq!(ended("lost", None, None), 1);
+        assert_eq!(ended("cancelled", Some(0), None), 1);
+        assert_eq!(ended("failed", Some(0), None), 1, "its verify command found something");
+        let mut run = examples::run();
+        run.verdict = Some("failed".to_owned());
+        run.attempts[0] = AttemptDto { class: Some("spawn".to_owned()), ..AttemptDto::default() };
+        assert_eq!(exit_code(&run), 126);
     }
 
     #[test]

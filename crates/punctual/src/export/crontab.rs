@@ -128,6 +128,7 @@ fn check_rules(verdict: &mut Verdict) {
     if job.timeout.is_some() {
         verdict.refuse("it has a timeout", "run it by timeout(1) instead");
     }
+    check_judged(verdict);
     match job.overlap {
         Overlap::Allow => {}
         Overlap::Skip => {
@@ -148,6 +149,23 @@ fn check_rules(verdict: &mut Verdict) {
     let mails = matches!(&job.action, ActionSpec::Run(process) if process.env.contains_key("MAILTO"));
     if job.on_failure.is_some() && !mails {
         verdict.warn("nobody is told when it fails", "cron mails what it prints to MAILTO");
+    }
+}
+
+/// What nobody else does with the work of an attempt.
+pub(super) fn check_judged(verdict: &mut Verdict) {
+    let job = verdict.job;
+    if !job.success_when.is_empty() || job.verify.is_some() {
+        verdict.refuse(
+            "its exit code alone does not say whether it succeeded",
+            "check its work in the command itself",
+        );
+    }
+    if job.checkpoint {
+        verdict.refuse("its attempts share a directory", "give it one of its own in the command");
+    }
+    if job.pause_after_failures.is_some() {
+        verdict.warn("it goes on however often it fails", "suspend it by hand");
     }
 }
 

@@ -111,6 +111,7 @@ fn check_rules(verdict: &mut Verdict) {
     if job.catch_up.policy == CatchUpPolicy::None && job.start_deadline.is_none() {
         verdict.warn("Kubernetes starts the latest time missed", "a startDeadline bounds how late");
     }
+    super::crontab::check_judged(verdict);
     if job.on_failure.is_some() {
         verdict.warn("nobody is told when it fails", "write an alert for failed Jobs");
     }

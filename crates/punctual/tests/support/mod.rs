@@ -50,6 +50,11 @@ impl World {
     /// Starts the daemon with further arguments and environment variables, and waits until it answers.
     pub fn start_with(&mut self, arguments: &[&str], environment: &[(&str, &str)]) {
         self.launch(arguments, environment);
+        self.answer();
+    }
+
+    /// Waits until the daemon answers.
+    pub fn answer(&mut self) {
         let socket = self.path("data/punctual.sock");
         until("the daemon to answer", || {
             let daemon = self.daemon.as_mut().expect("it was just started");
@@ -89,6 +94,15 @@ impl World {
                 words.get(1) == Some(&&b"__supervise"[..]) && words.get(2) == Some(&journal.as_bytes())
             })
             .collect()
+    }
+
+    /// Whether there is no daemon, or it has ended by itself; then there is none any more.
+    pub fn has_ended(&mut self) -> bool {
+        let ended = |daemon: &mut Child| daemon.try_wait().expect("it is a child").is_some();
+        if self.daemon.as_mut().is_some_and(ended) {
+            self.daemon = None;
+        }
+        self.daemon.is_none()
     }
 
     /// Waits for the end of a daemon that was told or made to end.
@@ -191,4 +205,20 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 fn processes() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").expect("/proc is there").flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// Posts a JSON body to the daemon at `socket`; status and body of the answer.
+pub fn post(socket: &Path, path: &str, body: &str) -> (u16, String) {
+    use std::io::{Read, Write};
+    let mut stream = UnixStream::connect(socket).expect("the daemon listens");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: punctual\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, body.to_owned())
 }

@@ -31,6 +31,11 @@ pub async fn check(State(engine): State<Engine>) -> Result<Json<Vec<String>>, Ap
     Ok(Json(engine.store().check_shallow().await.map_err(EngineError::from)?))
 }
 
+/// What nothing enforces of the jobs' limits where this runs, a sentence each.
+pub async fn limits(State(engine): State<Engine>) -> Result<Json<Vec<String>>, ApiError> {
+    Ok(Json(engine.unenforced_limits().await?))
+}
+
 /// Lets a store that came back be used as it is.
 pub async fn accept(State(engine): State<Engine>) -> Result<Json<StoreAcceptedDto>, ApiError> {
     let held = engine.accept_store().await?;

@@ -6,7 +6,7 @@ mod scenarios;
 use crate::ask::{Ask, Decision, Done};
 use crate::row::{JobRow, NodeRow, RevisionRow, TriggerRow};
 use crate::{SqliteOptions, Store, StoreError};
-use punctual_core::attempt::{Attempt, Exit, Outcome};
+use punctual_core::attempt::{Attempt, Class, Exit, Outcome};
 use punctual_core::id::{Fence, JobId, NodeId, Revision, RunId, TriggerId};
 use punctual_core::occurrence::{Disposition, Reason, Skip, SkipRange};
 use punctual_core::run::{Lease, Run, RunState, Verdict};
@@ -252,6 +252,9 @@ pub fn attempt(number: u32, secs: i64, outcome: Outcome) -> Attempt {
             memory_bytes_max: Some(1 << 20),
             start_delay_us: Some(250),
             reason: Some("why \"so\"".to_owned()),
+            // What has no column of its own; only some have it.
+            class: (number.is_multiple_of(2) && outcome != Outcome::Success).then_some(Class::Verify),
+            retry_after: number.is_multiple_of(3).then_some(Duration::from_micros(90_000_001)),
         },
     }
 }

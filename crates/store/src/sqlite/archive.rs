@@ -14,6 +14,7 @@ use crate::sqlite::open;
 use crate::sqlite::sql::{self, of_segment};
 use crate::sqlite::ticket::Ticket;
 use crate::sqlite::writer::{Command, Request, Work};
+use punctual_core::failpoint;
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -79,7 +80,10 @@ impl Archiver {
         for (place, segment) in register.iter().rev() {
             if *place == Place::Sealed {
                 self.copy(segment)?;
-                self.register(segment.number, checksum(&path(&self.dir, segment.number))?)?;
+                let checksum = checksum(&path(&self.dir, segment.number))?;
+                failpoint::reach("archive.before-register")
+                    .map_err(|injected| StoreError::Io(injected.to_string()))?;
+                self.register(segment.number, checksum)?;
             }
         }
         Ok(())
@@ -109,6 +113,7 @@ impl Archiver {
         self.fill(&part, segment)?;
         let copy = fs::File::open(&part).map_err(|error| io(&part, &error))?;
         copy.sync_all().map_err(|error| io(&part, &error))?;
+        failpoint::reach("archive.before-rename").map_err(|injected| StoreError::Io(injected.to_string()))?;
         fs::rename(&part, &whole).map_err(|error| io(&whole, &error))?;
         let dir = fs::File::open(&self.dir).map_err(|error| io(&self.dir, &error))?;
         dir.sync_all().map_err(|error| io(&self.dir, &error))

@@ -3,7 +3,7 @@
 
 use crate::StoreError;
 use crate::row::{DedupRow, JobRow, NodeRow, Pause, RevisionRow, TriggerRow};
-use punctual_core::attempt::{Attempt, Exit, Outcome};
+use punctual_core::attempt::{Attempt, Class, Exit, Outcome};
 use punctual_core::id::{Fence, JobId, NodeId, Revision, RunId, TriggerId};
 use punctual_core::occurrence::{Disposition, Reason, Skip, SkipRange};
 use punctual_core::queue::rank;
@@ -262,7 +262,10 @@ pub fn update_run(statement: &mut CachedStatement<'_>, run: &Run) -> Result<usiz
 pub fn history_run(row: &Row<'_>) -> Result<Run> {
     let earlier: Option<String> = row.get(16)?;
     let mut attempts = earlier.map_or(Ok(Vec::new()), |text| attempts_of(&text))?;
-    if row.get::<_, Option<i64>>(17)?.is_some() {
+    // One that the columns could not hold whole stands among those before it; see `append_run`.
+    if let Some(number) = row.get::<_, Option<u32>>(17)?
+        && attempts.last().is_none_or(|attempt| attempt.number != number)
+    {
         attempts.push(last_attempt(row)?);
     }
     let reason: Option<String> = row.get(9)?;
@@ -306,6 +309,8 @@ fn last_attempt(row: &Row<'_>) -> Result<Attempt> {
             memory_bytes_max: unsigned(25)?,
             start_delay_us: unsigned(26)?,
             reason: row.get(27)?,
+            class: None,
+            retry_after: None,
         },
     })
 }
@@ -315,7 +320,9 @@ pub fn append_run(statement: &mut CachedStatement<'_>, run: &Run) -> Result<()> 
     let RunState::Finished { at, verdict, reason } = &run.state else {
         return Err(StoreError::Refused(format!("the run {} is not finished", run.id)));
     };
-    let (last, earlier) = match run.attempts.split_last() {
+    // The last attempt has columns; what is seldom known of one has none, and then it stands in the text too, whole.
+    let (last, text) = match run.attempts.split_last() {
+        Some((last, _)) if more_of(last).is_some() => (Some(last), &run.attempts[..]),
         Some((last, earlier)) => (Some(last), earlier),
         None => (None, &[][..]),
     };
@@ -336,7 +343,7 @@ pub fn append_run(statement: &mut CachedStatement<'_>, run: &Run) -> Result<()> 
         run.params,
         run.queue,
         run.priority,
-        attempts_text(earlier),
+        attempts_text(text),
         last.map(|a| a.number),
         last.map(|a| a.node.0.to_be_bytes()),
         last.and_then(|a| a.started).map(Timestamp::as_micros),
@@ -386,13 +393,22 @@ pub fn append_skip(statement: &mut CachedStatement<'_>, skip: &Skip) -> Result<(
     Ok(())
 }
 
+/// What is seldom known of an attempt, as a JSON object.
+fn more_of(attempt: &Attempt) -> Option<Value> {
+    let Exit { class, retry_after, .. } = &attempt.exit;
+    if class.is_none() && retry_after.is_none() {
+        return None;
+    }
+    Some(json!({"class": class.map(Class::as_str), "retryAfterUs": retry_after.map(micros)}))
+}
+
 /// Attempts as a JSON array of arrays; `None` for none, which is the usual case for those before the last.
 fn attempts_text(attempts: &[Attempt]) -> Option<String> {
     if attempts.is_empty() {
         return None;
     }
     let rows = attempts.iter().map(|a| {
-        json!([
+        let mut row = json!([
             a.number,
             a.node.to_string(),
             a.started.map(Timestamp::as_micros),
@@ -404,7 +420,9 @@ fn attempts_text(attempts: &[Attempt]) -> Option<String> {
             a.exit.memory_bytes_max,
             a.exit.start_delay_us,
             a.exit.reason,
-        ])
+        ]);
+        row.as_array_mut().expect("it is a list").extend(more_of(a));
+        row
     });
     Some(Value::Array(rows.collect()).to_string())
 }
@@ -416,9 +434,12 @@ fn attempts_of(text: &str) -> Result<Vec<Attempt>> {
 }
 
 fn attempt_of(row: &[Value]) -> Option<Attempt> {
-    let [number, node, started, finished, outcome, code, signal, cpu, memory, delay, reason] = row else {
+    let [number, node, started, finished, outcome, code, signal, cpu, memory, delay, reason, more @ ..] = row
+    else {
         return None;
     };
+    // Absent where there is nothing more to know.
+    let more = |name| more.first().and_then(|more| more.get(name)).filter(|value| !value.is_null());
     let small = |value: &Value| value.as_i64().and_then(|v| i32::try_from(v).ok());
     Some(Attempt {
         number: u32::try_from(number.as_u64()?).ok()?,
@@ -433,6 +454,14 @@ fn attempt_of(row: &[Value]) -> Option<Attempt> {
             memory_bytes_max: memory.as_u64(),
             start_delay_us: delay.as_u64(),
             reason: reason.as_str().map(str::to_owned),
+            class: match more("class") {
+                Some(class) => Some(Class::parse(class.as_str()?)?),
+                None => None,
+            },
+            retry_after: match more("retryAfterUs") {
+                Some(micros) => Some(Duration::from_micros(micros.as_u64()?)),
+                None => None,
+            },
         },
     })
 }

@@ -95,7 +95,10 @@ fn check_engine(version: i32) -> Result<()> {
 /// Takes the steps that the file has not seen, all or none.
 fn migrate(conn: &Connection) -> Result<()> {
     conn.execute_batch("BEGIN IMMEDIATE")?;
-    let taken = migrate_to(conn, MIGRATIONS);
+    let taken = migrate_to(conn, MIGRATIONS).and_then(|()| {
+        punctual_core::failpoint::reach("store.migrate")
+            .map_err(|injected| StoreError::Io(injected.to_string()))
+    });
     conn.execute_batch(if taken.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
     taken
 }

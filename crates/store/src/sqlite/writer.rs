@@ -14,6 +14,7 @@ use crate::sqlite::ledger::{self, Ledger};
 use crate::sqlite::ticket::{Answer, Ticket};
 use crate::sqlite::{history, snapshot, sql, write};
 use crate::{Done, StoreError};
+use punctual_core::failpoint;
 use punctual_core::time::Timestamp;
 use rusqlite::{Connection, params};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -85,7 +86,7 @@ impl Writer {
             self.checkpoint();
         }
         // A failure leaves the log, which the next start reads.
-        if self.dead.is_none() {
+        if self.dead.is_none() && failpoint::reach("store.close").is_ok() {
             let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }
         let _ = self.conn.close();
@@ -96,7 +97,10 @@ impl Writer {
             return;
         }
         match self.commit(group) {
-            Ok(answers) => {
+            Ok(mut answers) => {
+                if let Err(injected) = failpoint::reach("store.after-commit") {
+                    answers.fill(Err(StoreError::CommitUnknown(injected.to_string())));
+                }
                 for (request, answer) in group.iter().zip(answers) {
                     request.ticket.answer(answer);
                 }
@@ -121,10 +125,13 @@ impl Writer {
             return Err(dead.clone());
         }
         self.look_at_files()?;
+        failpoint::reach("store.before-begin").map_err(|injected| StoreError::Full(injected.to_string()))?;
         let mark = self.book.mark();
         self.conn.execute_batch("BEGIN IMMEDIATE")?;
         let answers = self.write_all(group).and_then(|answers| {
             Ledger::count(&self.conn)?;
+            failpoint::reach("store.before-commit")
+                .map_err(|injected| StoreError::Io(injected.to_string()))?;
             self.conn.execute_batch("COMMIT")?;
             Ok(answers)
         });
@@ -198,7 +205,10 @@ impl Writer {
             }
             Work::Prune(before) => {
                 self.look = true;
-                history::prune(&self.conn, *before).map(Answer::Removed)
+                let removed = history::prune(&self.conn, *before).map(Answer::Removed);
+                failpoint::reach("store.prune")
+                    .map_err(|injected| StoreError::Refused(injected.to_string()))?;
+                removed
             }
             Work::Archived(number, checksum) => {
                 history::archived(&self.conn, *number, checksum)?;
@@ -214,6 +224,8 @@ impl Writer {
         }
         let seen = snapshot::read(&self.conn, &self.book, ask)?;
         let decision = decide_contained(decide, &seen)?;
+        failpoint::reach("store.after-decide")
+            .map_err(|injected| StoreError::Refused(injected.to_string()))?;
         write::write(&self.conn, &mut self.book, self.segment_rows_max, &seen, &decision)
     }
 

@@ -36,6 +36,19 @@ pub fn values(spec: &JobSpec) -> Vec<Value> {
     add("grace", format_duration(spec.grace));
     add("retryPolicy", retry_text(&spec.retry_policy));
     add("onLost", spec.on_lost.word().to_owned());
+    if !spec.success_when.is_empty() {
+        add("successWhen", of(&spec.success_when));
+    }
+    if let Some(verify) = &spec.verify {
+        let limit = format_duration(verify.timeout);
+        add("verify", format!("{}, within {limit}", command_text(&verify.command)));
+    }
+    if let Some(count) = spec.pause_after_failures {
+        add("pauseAfterFailures", count.to_string());
+    }
+    if spec.checkpoint {
+        add("checkpoint", "true".to_owned());
+    }
     add("overlap", spec.overlap.word().to_owned());
     add("catchUp", catch_up_text(&spec.catch_up));
     add("startDeadline", optional(spec.start_deadline));
