@@ -6,6 +6,7 @@
 
 use crate::backfill::is_backfill;
 use crate::definitions::Definitions;
+use crate::past::Past;
 use crate::set_back::Repeated;
 use punctual_core::admission::{Admission, Arriving, admit};
 use punctual_core::attempt::Outcome;
@@ -60,12 +61,12 @@ pub struct Effects {
 
 /// A snapshot being worked on.
 pub struct Book {
-    now: Timestamp,
+    pub(crate) now: Timestamp,
     definitions: Arc<Definitions>,
     pub(crate) repeated: Arc<Repeated>,
     pub(crate) jobs: BTreeMap<JobId, JobRow>,
     pub(crate) triggers: BTreeMap<TriggerId, TriggerRow>,
-    runs: BTreeMap<RunId, Run>,
+    pub(crate) runs: BTreeMap<RunId, Run>,
     /// The unfinished ones of them, by job.
     unfinished: BTreeMap<JobId, BTreeSet<RunId>>,
     runs_new: BTreeSet<RunId>,
@@ -78,6 +79,7 @@ pub struct Book {
     ticks: u64,
     pub(crate) decision: Decision,
     pub(crate) effects: Effects,
+    pub(crate) past: Arc<Past>,
 }
 
 impl Book {
@@ -109,7 +111,14 @@ impl Book {
             ticks: 0,
             decision: Decision::default(),
             effects: Effects::default(),
+            past: Arc::default(),
         }
+    }
+
+    /// The book of a store with this past.
+    #[must_use]
+    pub fn after(self, past: Arc<Past>) -> Self {
+        Self { past, ..self }
     }
 
     /// The run as the book has it now.
@@ -487,7 +496,9 @@ impl Book {
         for id in queue::choose(&candidates, Capacity { slots }).picks {
             if shadow {
                 self.event(id, RunEvent::Shadow);
-            } else if self.event(id, RunEvent::Lease { owner: node }) {
+            } else if self.has_lost_start(id, node) {
+                // What the journal knows of it has been written down, and decides what becomes of it.
+            } else if self.lease(id, node) {
                 self.effects.leased.push(self.runs[&id].clone());
             }
         }
