@@ -4,6 +4,8 @@
 //! leases what can start here. Attempts are started after its commit, never before. Outcomes stay here until a
 //! commit that holds them is known.
 
+mod carry_out;
+
 use crate::book::{Book, Effects};
 use crate::error::EngineError;
 use crate::executor;
@@ -13,13 +15,13 @@ use crate::shared::Engine;
 use crate::stuck::Watch;
 use crate::supervisor::Session;
 use crate::supervisor::journal::Past;
-use crate::supervisor::protocol::{AttemptId, Ended, Report, Running as Known, SpawnError};
+use crate::supervisor::protocol::{AttemptId, Ended, Report, Running as Known};
 use punctual_core::attempt::{Attempt, Outcome};
 use punctual_core::error::Code;
 use punctual_core::failpoint;
 use punctual_core::fire::Input;
 use punctual_core::id::{Fence, NodeId, RunId};
-use punctual_core::job::{Action, Job};
+use punctual_core::job::Job;
 use punctual_core::run::{Run, RunEvent, RunState};
 use punctual_core::sabotage;
 use punctual_core::time::Timestamp;
@@ -445,59 +447,6 @@ impl Node {
     /// What this node works on.
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
-    }
-
-    fn carry_out(
-        &mut self,
-        effects: &Effects,
-        taken: &[RunId],
-        executor: &mut dyn Executor,
-        cycled: &mut Cycled,
-    ) {
-        for run in effects.leased.iter().filter(|r| !taken.contains(&r.id)) {
-            let Some(job) = self.engine.definitions().job(run.job, run.revision) else { continue };
-            self.running.insert(run.id, Running { run: run.clone(), job: job.clone(), started: None });
-            cycled.started += 1;
-            self.start(&job, run, executor);
-        }
-        for (run, fence) in effects.stopped.iter().filter(|_| !sabotage!("stop-not-sent")) {
-            executor.stop(*run, *fence);
-        }
-        for (job, reason) in &effects.paused {
-            executor.paused(job, reason);
-        }
-        for run in &effects.attempted {
-            if let Some(job) = self.engine.definitions().job(run.job, run.revision) {
-                executor.attempted(&job, run);
-            }
-        }
-        for run in &effects.finished {
-            if let Some(job) = self.engine.definitions().job(run.job, run.revision) {
-                executor.finished(&job, run);
-            }
-        }
-    }
-
-    fn start(&mut self, job: &Job, run: &Run, executor: &mut dyn Executor) {
-        let now = self.engine.clock().now();
-        let at_once = |spawn_error: Option<SpawnError>| Ended {
-            started_us: spawn_error.is_none().then_some(now.as_micros()),
-            code: spawn_error.is_none().then_some(0),
-            spawn_error,
-            ..Ended::at(executor::attempt_id(run), now.as_micros())
-        };
-        match &job.action {
-            Action::None => _ = self.ended(&at_once(None)),
-            Action::Unsupported(what) => {
-                let message = format!("this build of Punctual cannot carry out {what}");
-                self.ended(&at_once(Some(SpawnError::new(NO_EXECUTOR, message))));
-            }
-            Action::Run(_) | Action::Handler(_) => {
-                if let Err(error) = executor.start(job, run) {
-                    self.ended(&at_once(Some(SpawnError::new(NOT_IN_RUN, error))));
-                }
-            }
-        }
     }
 
     /// Takes a report of the supervisor. False if it is of no attempt that is under way here.
