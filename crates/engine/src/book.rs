@@ -4,6 +4,8 @@
 //! pause, a submitted run. It has no effects and reads no clock; what must happen after the commit is returned
 //! beside the decision.
 
+mod start;
+
 use crate::backfill::is_backfill;
 use crate::definitions::Definitions;
 use crate::past::Past;
@@ -11,11 +13,10 @@ use crate::set_back::Repeated;
 use punctual_core::admission::{Admission, Arriving, admit};
 use punctual_core::attempt::Outcome;
 use punctual_core::fire::{self, Firing, Input};
-use punctual_core::id::{Fence, JobId, NodeId, Revision, RunId, TriggerId};
+use punctual_core::id::{Fence, JobId, Revision, RunId, TriggerId};
 use punctual_core::invariant;
 use punctual_core::job::{Job, Overlap};
-use punctual_core::occurrence::{Disposition, Occurrence, Reason, Skip, SkipRange};
-use punctual_core::queue::{self, Candidate, Capacity};
+use punctual_core::occurrence::{Disposition, Occurrence, Skip, SkipRange};
 use punctual_core::run::{Hold, Policy, Run, RunEvent, RunState, StopReason};
 use punctual_core::sabotage;
 use punctual_core::time::Timestamp;
@@ -457,51 +458,6 @@ impl Book {
             let rests = |job: &JobRow| job.retired || (job.paused.is_some() && !sabotage!("pause-ignored"));
             t.live && self.jobs.get(&t.job).is_some_and(|job| !rests(job))
         })
-    }
-
-    /// Ends queued and held runs whose start deadline has passed.
-    pub fn expire(&mut self) {
-        let waiting: Vec<(RunId, JobId, Revision, Timestamp)> = self
-            .runs
-            .values()
-            .filter(|r| matches!(r.state, RunState::Queued { .. } | RunState::Held(Hold::Overlap)))
-            .filter(|r| r.attempts.is_empty() && r.trigger.is_some())
-            .map(|r| (r.id, r.job, r.revision, r.nominal))
-            .collect();
-        for (id, job, revision, nominal) in waiting {
-            let Some(definition) = self.definition(job, revision) else { continue };
-            if definition.start_deadline.is_some_and(|d| self.now > nominal.saturating_add(d))
-                && !sabotage!("deadline-ignored")
-            {
-                self.event(id, RunEvent::Expire(Reason::StartDeadline));
-            }
-        }
-    }
-
-    /// Chooses among the queued runs that are due and leases the picks to `node`; in shadow, ends them.
-    /// `shunned` runs are left alone.
-    pub fn start(&mut self, node: NodeId, slots: usize, shadow: bool, shunned: &BTreeSet<RunId>) {
-        let candidates: Vec<Candidate> = self
-            .runs
-            .values()
-            .filter(|run| !shunned.contains(&run.id))
-            .filter_map(|run| match run.state {
-                RunState::Queued { due } if due <= self.now => {
-                    Some(Candidate { run: run.id, rank: queue::rank(due, &run.queue, run.priority) })
-                }
-                _ => None,
-            })
-            .collect();
-        let slots = if shadow { usize::MAX } else { slots };
-        for id in queue::choose(&candidates, Capacity { slots }).picks {
-            if shadow {
-                self.event(id, RunEvent::Shadow);
-            } else if self.has_lost_start(id, node) {
-                // What the journal knows of it has been written down, and decides what becomes of it.
-            } else if self.lease(id, node) {
-                self.effects.leased.push(self.runs[&id].clone());
-            }
-        }
     }
 
     /// The unfinished runs of a job: queued or leased, and held.

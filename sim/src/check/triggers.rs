@@ -29,7 +29,7 @@ enum Fate {
 pub(super) fn follows(on: On, verdict: Verdict) -> bool {
     match on {
         On::Success => verdict == Verdict::Success,
-        On::Failure => verdict != Verdict::Success,
+        On::Failure => matches!(verdict, Verdict::Failed | Verdict::Timeout | Verdict::Lost),
         On::Any => true,
     }
 }
