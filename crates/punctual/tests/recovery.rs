@@ -92,6 +92,8 @@ fn a_log_that_was_deleted_between_two_daemons_is_noticed_and_nothing_is_started_
     assert!(world.stop().success());
     world.start();
     let lost = acknowledged(&world, 3);
+    // Of what falls due in the lost time, too.
+    fires(&world);
     signal(world.daemon(), Signal::KILL);
     world.wait();
     fs::remove_file(world.path("data/store/punctual.db-wal")).expect("a killed daemon leaves it");
