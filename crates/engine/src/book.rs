@@ -8,6 +8,7 @@ mod start;
 
 use crate::backfill::is_backfill;
 use crate::definitions::Definitions;
+use crate::past::Past;
 use crate::set_back::Repeated;
 use punctual_core::admission::{Admission, Arriving, admit};
 use punctual_core::attempt::Outcome;
@@ -61,24 +62,25 @@ pub struct Effects {
 
 /// A snapshot being worked on.
 pub struct Book {
-    now: Timestamp,
+    pub(crate) now: Timestamp,
     definitions: Arc<Definitions>,
-    repeated: Arc<Repeated>,
+    pub(crate) repeated: Arc<Repeated>,
     pub(crate) jobs: BTreeMap<JobId, JobRow>,
     pub(crate) triggers: BTreeMap<TriggerId, TriggerRow>,
-    runs: BTreeMap<RunId, Run>,
+    pub(crate) runs: BTreeMap<RunId, Run>,
     /// The unfinished ones of them, by job.
     unfinished: BTreeMap<JobId, BTreeSet<RunId>>,
     runs_new: BTreeSet<RunId>,
     runs_changed: BTreeSet<RunId>,
     jobs_changed: BTreeSet<JobId>,
-    triggers_changed: BTreeSet<TriggerId>,
+    pub(crate) triggers_changed: BTreeSet<TriggerId>,
     pub(crate) job_id_next: i64,
     pub(crate) trigger_id_next: i64,
     /// Nominal times disposed of.
     ticks: u64,
-    decision: Decision,
+    pub(crate) decision: Decision,
     pub(crate) effects: Effects,
+    pub(crate) past: Arc<Past>,
 }
 
 impl Book {
@@ -110,7 +112,14 @@ impl Book {
             ticks: 0,
             decision: Decision::default(),
             effects: Effects::default(),
+            past: Arc::default(),
         }
+    }
+
+    /// The book of a store with this past.
+    #[must_use]
+    pub fn after(self, past: Arc<Past>) -> Self {
+        Self { past, ..self }
     }
 
     /// The run as the book has it now.
@@ -225,25 +234,6 @@ impl Book {
         }
         for occurrence in firing.occurrences {
             self.admit(job, row.job, revision, Some(&row), occurrence, String::new(), Arriving::Fired);
-        }
-    }
-
-    /// Takes out what ran when the clock was ahead: that is its disposition, and it has been counted.
-    fn pass_by_what_ran(&mut self, job: &Job, row: &TriggerRow, firing: &mut Firing) {
-        if self.repeated.runs.is_empty() {
-            return;
-        }
-        let before = firing.occurrences.len();
-        let id = |o: &Occurrence| RunId::derive(&job.name, &row.name, &o.key, o.nominal);
-        firing.occurrences.retain(|occurrence| !self.repeated.runs.contains(&id(occurrence)));
-        let passed = before - firing.occurrences.len();
-        firing.state.fired -= passed as u64;
-        if passed > 0
-            && firing.state.next_at.is_none()
-            && let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name)
-        {
-            // It may have ended by the count alone.
-            firing.state.next_at = self.next_of(trigger, &TriggerRow { state: firing.state, ..row.clone() });
         }
     }
 
@@ -506,15 +496,6 @@ impl Book {
             row.id.0,
             row.state
         );
-        self.triggers_changed.insert(row.id);
-        self.triggers.insert(row.id, row);
-    }
-
-    /// Writes a trigger row whose cursor goes back because a person said so.
-    pub fn set_back(&mut self, row: TriggerRow) {
-        if !self.decision.set_back.contains(&row.id) {
-            self.decision.set_back.push(row.id);
-        }
         self.triggers_changed.insert(row.id);
         self.triggers.insert(row.id, row);
     }

@@ -290,10 +290,15 @@ impl Engine {
         let (_, triggers) = self.store().jobs().await?;
         let stopped: BTreeSet<JobId> =
             triggers.iter().filter(|t| t.live && t.state.next_at.is_none()).map(|t| t.job).collect();
-        let mut ask = Ask { jobs: stopped.into_iter().collect(), ..Ask::default() };
-        if ask.jobs.is_empty() {
+        self.rearm_jobs(stopped.into_iter().collect()).await
+    }
+
+    /// Brings the triggers of these jobs back that are in force and have instants to come, but are not due. How many.
+    pub(crate) async fn rearm_jobs(&self, jobs: Vec<JobId>) -> Result<usize, EngineError> {
+        if jobs.is_empty() {
             return Ok(0);
         }
+        let mut ask = Ask { jobs, ..Ask::default() };
         let (count, ..) = self.write(&mut ask, |book, snapshot| Ok(rearm(book, snapshot))).await?;
         Ok(count)
     }

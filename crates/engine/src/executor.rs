@@ -2,6 +2,7 @@
 //! process ended to an outcome.
 
 use crate::backfill;
+use crate::clock::Clock;
 use crate::data_dir::DataDir;
 use crate::folders::{CHECKPOINT, CONTROL};
 use crate::handlers::Handled;
@@ -277,6 +278,12 @@ pub fn handled(handled: &Handled, run: &Run, node: NodeId, due: Timestamp, job: 
             ..Exit::default()
         },
     }
+}
+
+/// An end with the supervisor's stamps, which are the wall clock's, as the time they were.
+pub fn by_the_clock(clock: &Clock, ended: &Ended) -> Ended {
+    let time = |micros| clock.of_wall(Timestamp::from_micros(micros)).as_micros();
+    Ended { started_us: ended.started_us.map(time), at_us: time(ended.at_us), ..ended.clone() }
 }
 
 /// An attempt of which nothing more is known than that its node is gone.

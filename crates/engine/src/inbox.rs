@@ -23,6 +23,8 @@ pub enum Message {
         /// Its lease.
         fence: Fence,
     },
+    /// Leases that the store has; the node says whether it knows them.
+    Leases(Vec<crate::audit::Leased>),
     /// Something about the daemon that people should see.
     Remark(String),
     /// How long the newest successful attempts of a job took, newest first.

@@ -3,6 +3,7 @@
 //! This crate must not know HTTP, JSON documents for people, or a command line.
 
 pub mod apply;
+pub mod audit;
 pub mod backfill;
 pub mod block_on;
 pub mod book;
@@ -22,6 +23,8 @@ pub mod handlers;
 pub mod inbox;
 mod limits;
 pub mod node;
+pub mod past;
+pub mod pulse;
 mod quarantine;
 pub mod retention;
 pub mod run_loop;

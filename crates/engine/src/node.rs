@@ -235,6 +235,7 @@ impl Node {
             session.ended.iter().map(|end| (end.attempt.clone(), end)).collect();
         let mut attached = Attached::default();
         let mut decided = Effects::default();
+        let (held, now) = (self.engine.past().await?.held().is_some(), self.engine.clock().now());
         for run in self.leased().await? {
             let RunState::Leased(lease) = &run.state else { continue };
             let id = executor::attempt_id(&run);
@@ -253,6 +254,10 @@ impl Node {
                 attached.ended += 1;
                 self.adopt(&run, end.started_us.map(Timestamp::from_micros));
                 self.ended(end);
+            } else if held {
+                // Its end was recorded in a time that the store has lost.
+                self.adopt(&run, None);
+                self.ended.insert((run.id, run.fence), executor::lost(&run, self.id, None, now));
             } else if !self.ended.contains_key(&(run.id, lease.fence)) {
                 attached.started += 1;
                 decided.leased.push(run);
@@ -301,6 +306,11 @@ impl Node {
         self.adrift = true;
     }
 
+    /// Whether this node has an attempt under way, or not yet recorded, under that lease.
+    pub(crate) fn knows(&self, run: RunId, fence: Fence) -> bool {
+        self.running.get(&run).is_some_and(|running| running.run.fence == fence)
+    }
+
     /// Carries out what a commit of this node decided whose answer was not seen: it was given up as not applied, and
     /// then the store moved on with it. What it leased was never started, and what it stopped was never told.
     async fn catch_up(&mut self, executor: &mut dyn Executor) -> Result<(), EngineError> {
@@ -310,11 +320,16 @@ impl Node {
             if lease.stop.is_some() {
                 decided.stopped.push((run.id, lease.fence));
             }
-            if self.running.get(&run.id).is_none_or(|known| known.run.fence != run.fence) {
+            if !self.knows(run.id, run.fence) {
                 decided.leased.push(run);
             }
         }
         self.carry_out(&decided, &[], executor, &mut Cycled::default());
+        // What it ended was never told of.
+        if let Some(effects) = self.engine.take_unresolved(self.cycles) {
+            let told = Effects { finished: effects.finished, ..Effects::default() };
+            self.carry_out(&told, &[], executor, &mut Cycled::default());
+        }
         self.adrift = false;
         Ok(())
     }
@@ -348,6 +363,9 @@ impl Node {
             failpoint::reach("settle.before").map_err(|_| StoreError::Deadline)?;
         }
         let now = self.engine.clock().now();
+        // A store that came back is not fired from before somebody has said that it may be.
+        let held = self.engine.past().await?.held().is_some();
+        let kinds = if held { Kinds { due: false, queued: false, ..kinds } } else { kinds };
         let ended: BTreeMap<(RunId, Fence), Attempt> = match kinds.ended {
             true => self.ended.iter().take(batch).map(|(k, v)| (*k, v.clone())).collect(),
             false => BTreeMap::new(),
@@ -357,7 +375,7 @@ impl Node {
             true => usize::MAX,
             false => self.slots.saturating_sub(self.running.len() - self.settling()),
         };
-        let slots = if executor.is_ready() { free } else { 0 };
+        let slots = if executor.is_ready() && !held { free } else { 0 };
         ask.due = kinds.due.then_some((now, batch));
         // More than can start are looked at, so that what waits too long expires while every slot is taken.
         ask.queued = kinds.queued.then_some((now, slots.max(LOOKED_AT).min(batch)));
@@ -397,7 +415,9 @@ impl Node {
         failpoint::pass("cycle.after-write");
         let mut cycled = Cycled { fired, finished: effects.finished.len(), ..Cycled::default() };
         self.carry_out(&effects, &done.taken, executor, &mut cycled);
-        cycled.next = self.engine.store().earliest_due().await?;
+        if !held {
+            cycled.next = self.engine.store().earliest_due().await?;
+        }
         Ok(cycled)
     }
 
@@ -480,7 +500,7 @@ impl Node {
             return false;
         }
         let number = running.run.next_attempt();
-        let ended = &self.by_the_clock(ended);
+        let ended = &executor::by_the_clock(self.engine.clock(), ended);
         let (job, fence) = (running.run.job, running.run.fence);
         let attempt = executor::attempt(ended, number, self.id, due_of(&running.run), &running.job);
         if let (Outcome::Success, Some(started)) = (attempt.outcome, attempt.started) {
@@ -488,13 +508,6 @@ impl Node {
         }
         self.ended.insert((id, fence), attempt);
         true
-    }
-
-    /// The same with the supervisor's stamps, which are the wall clock's, as the time they were.
-    fn by_the_clock(&self, ended: &Ended) -> Ended {
-        let clock = self.engine.clock();
-        let time = |micros| clock.of_wall(Timestamp::from_micros(micros)).as_micros();
-        Ended { started_us: ended.started_us.map(time), at_us: time(ended.at_us), ..ended.clone() }
     }
 
     /// Takes the end of a handler's attempt.

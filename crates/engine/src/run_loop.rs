@@ -3,6 +3,7 @@
 //! The loop is level-triggered: whatever woke it, it asks the store what is due. A lost or a spurious wake-up
 //! costs a look, never a run.
 
+use crate::audit::{Auditor, Leased};
 use crate::block_on::block_on;
 use crate::checkpoints;
 use crate::clock::{self, Monotonic};
@@ -12,6 +13,7 @@ use crate::executor::{self, Account};
 use crate::handlers::{Handlers, Pool};
 use crate::inbox::{AtStop, Message};
 use crate::node::{Cycled, Executor, Node};
+use crate::past;
 use crate::shared::{DaemonFacts, Engine};
 use crate::supervisor::protocol::{AttemptId, Report, Request, Start};
 use crate::supervisor::{Session, Supervisor};
@@ -101,6 +103,8 @@ pub struct Daemon {
     timer: Timer,
     /// When old checkpoints are looked for next.
     prune_at: Option<Timestamp>,
+    /// What the last cycle failed with: it is said once, however often it is repeated.
+    trouble: Option<String>,
     /// Held as long as this process writes to the store.
     _lock: Lock,
     /// Held where there is no supervisor and must be none.
@@ -163,6 +167,7 @@ impl Daemon {
             owner,
             timer,
             prune_at: None,
+            trouble: None,
             _lock: lock,
             alone: None,
         };
@@ -176,6 +181,13 @@ impl Daemon {
     /// Sees to triggers that stopped or are ahead of the clock.
     fn look_over(&mut self) -> Result<(), String> {
         let (engine, hands) = (&self.engine, &mut self.hands);
+        if let Some(held) = block_on(engine.past()).map_err(|e| e.to_string())?.held() {
+            let told = past::told(held);
+            hands.observer.remark(&format!(
+                "{told}; nothing is started until `punctual doctor store --accept` ({})",
+                past::HELD
+            ));
+        }
         let rearmed = block_on(engine.rearm_all()).map_err(|e| e.to_string())?;
         if rearmed > 0 {
             hands.observer.remark(&format!("{rearmed} triggers had stopped, and fire again"));
@@ -204,8 +216,12 @@ impl Daemon {
         if let Err(error) = block_on(self.engine.fire_boot(clock::boot_id())) {
             self.hands.observer.remark(&format!("boot triggers could not be fired: {error}"));
         }
+        let auditor = Auditor::start(self.engine.clone());
         loop {
+            let began = clock::since_boot();
+            self.engine.pulse().turn(began);
             if let Some(at_stop) = self.take_messages()? {
+                drop(auditor);
                 return self.shut_down(at_stop);
             }
             for remark in self.engine.watch_clock() {
@@ -213,7 +229,11 @@ impl Daemon {
             }
             let retry = |daemon: &Self| Some(daemon.engine.clock().now().saturating_add(RETRY));
             let restored = self.restore_supervisor();
-            let wake = match self.cycle_contained() {
+            let cycled = self.cycle_contained();
+            if cycled.is_ok() && self.trouble.take().is_some() {
+                self.hands.observer.remark("cycles succeed again");
+            }
+            let wake = match cycled {
                 // What ended meanwhile is recorded at once.
                 Ok(_) if self.node.has_ended() => None,
                 Ok(_) if self.part_with_outdated() => None,
@@ -225,6 +245,7 @@ impl Daemon {
             };
             let wake = if restored { wake } else { retry(&self) };
             self.keep_house();
+            self.engine.pulse().turned(began, clock::since_boot(), self.engine.clock().now());
             if let Some(wake) = wake {
                 self.wait(self.node.looks_at().map_or(wake, |looks| looks.min(wake)))?;
             }
@@ -281,6 +302,7 @@ impl Daemon {
             return Ok(());
         }
         let length = until.since(self.engine.clock().now());
+        self.engine.pulse().rest(clock::since_boot(), length);
         let link = self.hands.supervisor.as_ref().map(Supervisor::poll_fd);
         let event = self.engine.inbox().event();
         self.timer.wait(length, event, link).map_err(|e| format!("the timer failed: {e}"))
@@ -315,11 +337,23 @@ impl Daemon {
                 Message::Handled(handled) => self.node.handled(&handled),
                 Message::Stop { run, fence } => self.hands.stop(run, fence),
                 Message::Took { job, took } => self.node.learn_length(job, &took),
+                Message::Leases(leases) => self.audit(&leases),
                 Message::Remark(text) => self.hands.observer.remark(&text),
                 Message::Shutdown(at_stop) => end = Some(at_stop),
             }
         }
         Ok(end)
+    }
+
+    /// Counts the leases that nobody holds, which only a start can have left behind.
+    fn audit(&mut self, leases: &[Leased]) {
+        let orphans = self.node.audit(leases);
+        if orphans > 0 {
+            self.hands.observer.remark(&format!(
+                "{orphans} runs are leased to a node that is not there; a restart records them as lost"
+            ));
+        }
+        self.engine.note_audit(|audited| audited.orphans += orphans as u64);
     }
 
     fn take_reports(&mut self) -> Result<(), String> {
@@ -442,10 +476,18 @@ impl Daemon {
 
     /// After a failed write nothing that was read can be trusted: the process ends, and the next start recovers.
     fn check(&mut self, error: &EngineError) -> Result<(), String> {
-        self.hands.observer.remark(&format!("a cycle failed and is repeated: {error}"));
+        let trouble = error.to_string();
+        if self.trouble.as_ref() != Some(&trouble) {
+            self.hands.observer.remark(&format!("a cycle failed and is repeated: {trouble}"));
+            self.trouble = Some(trouble);
+        }
         match error {
             EngineError::Store(
-                StoreError::Io(_) | StoreError::Corrupt(_) | StoreError::Closed | StoreError::Version(_),
+                StoreError::Io(_)
+                | StoreError::Corrupt(_)
+                | StoreError::Moved(_)
+                | StoreError::Closed
+                | StoreError::Version(_),
             ) => Err(error.to_string()),
             _ => Ok(()),
         }

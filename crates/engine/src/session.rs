@@ -34,6 +34,7 @@ impl Daemon {
     /// # Errors
     /// Processes of an earlier one cannot be ended, none can be started, none answers, or the store fails.
     pub(crate) fn open_session(&mut self) -> Result<(), String> {
+        self.merge_journal()?;
         let Some(program) = self.hands.program.clone() else { return self.be_alone() };
         let (mut limit, mut killed) = (Monotonic::now().after(PATIENCE), false);
         let mut launched = 0;
@@ -72,6 +73,17 @@ impl Daemon {
                 }
             }
         }
+    }
+
+    /// Keeps in a store that came back what only the journal knows, before any of it is stopped or forgotten.
+    fn merge_journal(&mut self) -> Result<(), String> {
+        let journal = journal::read(&self.engine.data().journal());
+        let unknown = block_on(self.engine.merge_starts(&journal)).map_err(|e| e.to_string())?;
+        if unknown > 0 {
+            let starts = counted(unknown, "start");
+            self.remark(&format!("the journal holds {starts} that the store does not know; they are merged"));
+        }
+        Ok(())
     }
 
     /// Where handlers do the work there is no supervisor: what an earlier process had under way ended with it.

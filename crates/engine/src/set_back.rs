@@ -10,8 +10,10 @@ use crate::control::AHEAD;
 use crate::error::EngineError;
 use crate::shared::Engine;
 use punctual_core::error::Code;
-use punctual_core::fire::{self, Input};
+use punctual_core::fire::{self, Firing, Input};
 use punctual_core::id::{JobId, RunId, TriggerId};
+use punctual_core::job::Job;
+use punctual_core::occurrence::Occurrence;
 use punctual_core::time::Timestamp;
 use punctual_core::trigger::{TriggerState, When};
 use punctual_store::row::TriggerRow;
@@ -151,6 +153,36 @@ impl Repeated {
             }
         }
         repeated
+    }
+}
+
+impl Book {
+    /// Writes a trigger row whose cursor goes back because a person said so.
+    pub fn set_back(&mut self, row: TriggerRow) {
+        if !self.decision.set_back.contains(&row.id) {
+            self.decision.set_back.push(row.id);
+        }
+        self.triggers_changed.insert(row.id);
+        self.triggers.insert(row.id, row);
+    }
+
+    /// Takes out what ran when the clock was ahead: that is its disposition, and it has been counted.
+    pub(crate) fn pass_by_what_ran(&mut self, job: &Job, row: &TriggerRow, firing: &mut Firing) {
+        if self.repeated.runs.is_empty() {
+            return;
+        }
+        let before = firing.occurrences.len();
+        let id = |o: &Occurrence| RunId::derive(&job.name, &row.name, &o.key, o.nominal);
+        firing.occurrences.retain(|occurrence| !self.repeated.runs.contains(&id(occurrence)));
+        let passed = before - firing.occurrences.len();
+        firing.state.fired -= passed as u64;
+        if passed > 0
+            && firing.state.next_at.is_none()
+            && let Some(trigger) = job.triggers.iter().find(|t| t.name == row.name)
+        {
+            // It may have ended by the count alone.
+            firing.state.next_at = self.next_of(trigger, &TriggerRow { state: firing.state, ..row.clone() });
+        }
     }
 }
 

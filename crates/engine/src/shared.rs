@@ -1,11 +1,14 @@
 //! What the threads of one process share: store, definitions, clock, and how to wake the node.
 
+use crate::audit::Audited;
 use crate::book::{Book, Effects};
 use crate::clock::Clock;
 use crate::data_dir::DataDir;
 use crate::definitions::Definitions;
 use crate::error::EngineError;
 use crate::inbox::{Inbox, Message};
+use crate::past::Past;
+use crate::pulse::{Beat, Pulse};
 use crate::retention::Keep;
 use crate::set_back::Repeated;
 use crate::stuck::Stuck;
@@ -25,8 +28,6 @@ use std::time::Duration;
 
 /// No store call waits longer to be tried.
 pub const STORE_DEADLINE: Duration = Duration::from_secs(5);
-/// So often a decision is taken again because it needed a definition or a job that was not at hand.
-const LOADS_MAX: usize = 6;
 
 /// The engine of one process. Cloning it shares it.
 #[derive(Clone)]
@@ -52,9 +53,19 @@ struct Inner {
     quarantined: AtomicU64,
     /// Why the served definitions, as they stand in their files, are not in force.
     definitions_fault: Mutex<Option<String>>,
+    /// What the store's comebacks mean; read when it is first needed.
+    past: RwLock<Option<Arc<Past>>>,
+    pulse: Pulse,
+    audited: Mutex<Audited>,
+    /// What a decision had to be followed by whose commit was not known to have applied: the node's cycle number
+    /// before it, and where its effects will stand.
+    unresolved: Mutex<Option<(u64, Told)>>,
     /// How much history and output is kept.
     keep: Mutex<Keep>,
 }
+
+/// Where a decision's effects stand, once it has been taken.
+type Told = Arc<Mutex<Option<Effects>>>;
 
 /// What is said of a running daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +95,10 @@ impl Engine {
             repeated: Mutex::default(),
             quarantined: AtomicU64::new(0),
             definitions_fault: Mutex::default(),
+            past: RwLock::default(),
+            pulse: Pulse::default(),
+            audited: Mutex::default(),
+            unresolved: Mutex::default(),
             keep: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -137,6 +152,47 @@ impl Engine {
     /// Says why the served definitions could not be taken over, or that they were.
     pub fn set_definitions_fault(&self, fault: Option<String>) {
         *self.inner.definitions_fault.lock().expect("no holder of this lock panics") = fault;
+    }
+
+    pub(crate) fn past_known(&self) -> Option<Arc<Past>> {
+        self.inner.past.read().expect("no holder of this lock panics").clone()
+    }
+
+    pub(crate) fn set_past(&self, past: Past) -> Arc<Past> {
+        let past = Arc::new(past);
+        *self.inner.past.write().expect("no holder of this lock panics") = Some(past.clone());
+        past
+    }
+
+    /// The comebacks have changed: they are read again.
+    pub(crate) fn forget_past(&self) {
+        *self.inner.past.write().expect("no holder of this lock panics") = None;
+    }
+
+    /// What the node's loop touches.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.inner.pulse
+    }
+
+    /// How the node's loop does, without asking it or the store; `None` if no loop runs in this process.
+    pub fn beat(&self) -> Option<Beat> {
+        self.inner.pulse.beat(crate::clock::since_boot())
+    }
+
+    /// What the self-audit has seen to.
+    pub fn audited(&self) -> Audited {
+        *self.inner.audited.lock().expect("no holder of this lock panics")
+    }
+
+    pub(crate) fn note_audit(&self, note: impl FnOnce(&mut Audited)) {
+        note(&mut self.inner.audited.lock().expect("no holder of this lock panics"));
+    }
+
+    /// The effects of the decision that was unresolved, if the node's cycle number shows that it applied after all.
+    pub(crate) fn take_unresolved(&self, cycles: u64) -> Option<Effects> {
+        let (number, told) = self.inner.unresolved.lock().expect("no holder of this lock panics").take()?;
+        let effects = told.lock().expect("no holder of this lock panics").take();
+        effects.filter(|_| cycles > number)
     }
 
     /// How much history and output is kept.
@@ -300,18 +356,25 @@ impl Engine {
         F: Fn(&mut Book, &Snapshot) -> Result<T, EngineError> + Send + Sync + 'static,
     {
         let work = Arc::new(work);
-        for _ in 0..LOADS_MAX {
+        let past = self.past().await?;
+        let mut forgotten = BTreeSet::new();
+        loop {
             let answer = Arc::new(Mutex::new(None));
+            let told: Told = Arc::default();
             let repeated = self.repeated().await?;
             let decide = {
-                let (answer, work) = (answer.clone(), work.clone());
+                let (answer, told, work) = (answer.clone(), told.clone(), work.clone());
                 let (definitions, clock) = (self.definitions(), self.inner.clock.clone());
+                let past = past.clone();
                 Box::new(move |snapshot: &Snapshot| {
-                    let mut book = Book::new(snapshot, definitions.clone(), repeated.clone(), clock.now());
+                    let book = Book::new(snapshot, definitions.clone(), repeated.clone(), clock.now());
+                    let mut book = book.after(past.clone());
                     let result = work(&mut book, snapshot);
                     let (decision, effects) = book.close();
                     let complete = effects.missing.is_empty() && effects.unread.is_empty() && writes;
                     let written = if result.is_ok() && complete { decision } else { Decision::default() };
+                    let follows = (result.is_ok() && complete).then(|| effects.clone());
+                    *told.lock().expect("no holder of this lock panics") = follows;
                     *answer.lock().expect("no holder of this lock panics") = Some((result, effects));
                     written
                 })
@@ -320,7 +383,17 @@ impl Engine {
             let answer = answer.lock().expect("no holder of this lock panics").take();
             let done = match (done, &answer) {
                 (Err(StoreError::CommitUnknown(why)), Some((_, effects))) => {
-                    self.resolve(ask, effects, why).await?
+                    match self.resolve(ask, effects, why).await {
+                        Ok(done) => done,
+                        Err(error) => {
+                            self.leave_unresolved(ask, told);
+                            return Err(error.into());
+                        }
+                    }
+                }
+                (Err(error @ StoreError::CommitUnknown(_)), None) => {
+                    self.leave_unresolved(ask, told);
+                    return Err(error.into());
                 }
                 (Err(_), Some(_)) if sabotage!("start-before-commit") => Done::default(),
                 (done, _) => done?,
@@ -335,13 +408,43 @@ impl Engine {
                 }
                 return result.map(|value| (value, effects, done));
             }
-            self.load(&effects.missing).await?;
-            self.forget(effects.unread.iter().filter(|id| ask.jobs.contains(id)).copied());
-            ask.jobs.extend(&effects.unread);
+            self.learn_missing(ask, &effects, &mut forgotten).await?;
         }
-        Err(EngineError::Store(StoreError::Corrupt(
-            "definitions or triggers that runs refer to are missing".into(),
-        )))
+    }
+
+    /// Loads what a decision needed. Each round must bring something that was not at hand, or rule it out: definitions and
+    /// jobs are many but not endless, so that a long chain of jobs that wait for each other is decided in the end.
+    async fn learn_missing(
+        &self,
+        ask: &mut Ask,
+        effects: &Effects,
+        forgotten: &mut BTreeSet<JobId>,
+    ) -> Result<(), EngineError> {
+        self.load(&effects.missing).await?;
+        let known = self.definitions();
+        let is_gone = |(job, revision): &&(JobId, Revision)| known.job(*job, *revision).is_none();
+        let gone = effects.missing.iter().filter(is_gone).count();
+        let (asked, unread): (Vec<JobId>, Vec<JobId>) =
+            effects.unread.iter().partition(|job| ask.jobs.contains(job));
+        let mut ruled_out = 0;
+        for job in &asked {
+            ruled_out += usize::from(forgotten.insert(*job));
+        }
+        if gone > 0 || (effects.missing.is_empty() && unread.is_empty() && ruled_out == 0) {
+            let what = "definitions or triggers that runs refer to are missing";
+            return Err(EngineError::Store(StoreError::Unreadable(what.into())));
+        }
+        self.forget(asked.into_iter());
+        ask.jobs.extend(unread);
+        Ok(())
+    }
+
+    /// Keeps what a decision must be followed by until it is known whether it applied.
+    fn leave_unresolved(&self, ask: &Ask, told: Told) {
+        if let Some(cycle) = ask.cycle {
+            let mut unresolved = self.inner.unresolved.lock().expect("no holder of this lock panics");
+            *unresolved = Some((cycle.number, told));
+        }
     }
 
     /// A commit's answer was not seen: the node's cycle tells whether it applied, and the runs themselves which of

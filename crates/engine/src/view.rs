@@ -53,6 +53,8 @@ pub struct RunView {
     pub trigger: Option<String>,
     /// Set while it runs much longer than its job usually does.
     pub stuck: Option<Stuck>,
+    /// Whether it may repeat a run that the store has lost.
+    pub may_repeat: bool,
 }
 
 /// What became of one nominal time.
@@ -89,6 +91,12 @@ pub struct Status {
     pub paused: usize,
     /// How long the oldest due trigger or run has been due.
     pub overdue: Duration,
+    /// Why nothing fires, if the store came back and nobody has accepted it.
+    pub held: Option<String>,
+    /// How the daemon's loop does; `None` if there is none.
+    pub beat: Option<crate::pulse::Beat>,
+    /// What the self-audit has seen to.
+    pub audited: crate::audit::Audited,
     /// Items set aside since the daemon started because they could not be decided.
     pub quarantined: u64,
     /// Runs that run much longer than their jobs usually do.
@@ -196,7 +204,9 @@ impl Engine {
         let (jobs, triggers) = self.store().jobs().await?;
         let jobs: BTreeMap<_, _> = jobs.into_iter().map(|j| (j.id, j.name)).collect();
         let triggers: BTreeMap<_, _> = triggers.into_iter().map(|t| (t.id, t.name)).collect();
+        let past = self.past().await?;
         let view = |run: Run| RunView {
+            may_repeat: past.may_repeat(&run),
             job: jobs.get(&run.job).cloned().unwrap_or_default(),
             trigger: run.trigger.and_then(|t| triggers.get(&t).cloned()),
             stuck: self.stuck_of(&run),
@@ -388,6 +398,9 @@ impl Engine {
             jobs: jobs.len(),
             paused: jobs.iter().filter(|j| j.paused.is_some()).count(),
             overdue: due.map_or(Duration::ZERO, |due| now.since(due)),
+            held: self.past().await?.held().map(crate::past::told),
+            beat: self.beat(),
+            audited: self.audited(),
             quarantined: self.quarantined(),
             stuck: self.stuck(),
             definitions_fault: self.definitions_fault(),

@@ -121,6 +121,15 @@ impl Engine {
         }
         why.facts.extend(run.attempts.iter().map(attempt_line));
         why.facts.extend(view.stuck.map(|stuck| format!("it {}", stuck.told(self.clock().now()))));
+        if view.may_repeat {
+            why.facts.push(
+                "it may repeat a run of a time that the store has lost (punctual doctor store tells of which)".into(),
+            );
+        }
+        if let (RunState::Queued { .. }, Some(held)) = (&run.state, self.past().await?.held()) {
+            why.answer = format!("run {} of {} waits: {}", run.id, view.job, crate::past::told(held));
+            why.rule = Some("punctual doctor store --accept".into());
+        }
         let (_, triggers) = self.store().jobs().await?;
         why.next =
             triggers.iter().filter(|t| t.job == run.job && t.live).filter_map(|t| t.state.next_at).min();

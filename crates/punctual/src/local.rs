@@ -78,7 +78,7 @@ pub fn open(directory: &Path) -> Result<Option<Local>, Failure> {
 }
 
 /// Root could open another user's store, but what it writes there that user's daemon could not open again.
-fn belongs_to(directory: &Path, owner: u32, user: u32) -> Result<(), Failure> {
+pub fn belongs_to(directory: &Path, owner: u32, user: u32) -> Result<(), Failure> {
     if owner == user {
         return Ok(());
     }

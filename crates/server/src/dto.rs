@@ -146,6 +146,8 @@ pub struct RunDto {
     pub rerun_of: Option<String>,
     /// What is remarkable about it while it runs.
     pub warning: Option<String>,
+    /// Whether it may repeat a run of a time that the store has lost.
+    pub may_repeat: bool,
     /// Its attempts, in order; the one that runs is the last, with `finishedAt` null.
     pub attempts: Vec<AttemptDto>,
 }
@@ -231,14 +233,16 @@ impl RunDto {
             reason: reason.map(str::to_owned).or_else(said),
             rerun_of: executor::rerun_of(&run.key).map(|old| old.to_string()),
             warning: None,
+            may_repeat: false,
             attempts,
         }
     }
 
     /// Of a run with its names.
     pub fn of(view: &RunView, now: Timestamp) -> Self {
+        let run = Self::new(&view.run, &view.job, view.trigger.as_deref(), now);
         let warning = view.stuck.as_ref().map(|stuck| stuck.told(now));
-        Self { warning, ..Self::new(&view.run, &view.job, view.trigger.as_deref(), now) }
+        Self { warning, may_repeat: view.may_repeat, ..run }
     }
 }
 
@@ -381,6 +385,16 @@ pub struct StatusDto {
     pub paused_jobs: usize,
     /// How long the oldest due trigger or run has been due, milliseconds.
     pub overdue_ms: u64,
+    /// Why nothing fires although a daemon runs: the store came back and nobody has accepted it.
+    pub held: Option<String>,
+    /// How long the daemon's loop has not been heard of beyond what it planned, milliseconds; `null` without a daemon.
+    pub loop_late_ms: Option<u64>,
+    /// When its last cycle ended.
+    pub last_cycle: Option<Instant>,
+    /// Its longest cycle, milliseconds.
+    pub cycle_longest_ms: Option<u64>,
+    /// What the self-audit has seen to since the daemon started.
+    pub audit: AuditDto,
     /// The version of the zone table in use, for example `2026f`.
     pub zones_version: String,
     /// Where that is from: `bundled`, or a directory.
@@ -400,6 +414,32 @@ pub struct StatusDto {
     pub definitions_fault: Option<String>,
 }
 
+fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What the self-audit has seen to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AuditDto {
+    /// Rounds that were finished.
+    pub rounds: u64,
+    /// When the last one was.
+    pub last: Option<Instant>,
+    /// Triggers that had stopped and fire again.
+    pub rearmed: u64,
+    /// Leases that no node knew of.
+    pub orphans: u64,
+}
+
+/// What was accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StoreAcceptedDto {
+    /// Why nothing fired until now; `null` if nothing was held.
+    pub held: Option<String>,
+}
+
 impl From<Status> for StatusDto {
     fn from(status: Status) -> Self {
         Self {
@@ -408,7 +448,17 @@ impl From<Status> for StatusDto {
             now: Instant(status.now),
             jobs: status.jobs,
             paused_jobs: status.paused,
-            overdue_ms: u64::try_from(status.overdue.as_millis()).unwrap_or(u64::MAX),
+            overdue_ms: millis(status.overdue),
+            held: status.held,
+            loop_late_ms: status.beat.map(|beat| millis(beat.late)),
+            last_cycle: status.beat.and_then(|beat| beat.last).map(Instant),
+            cycle_longest_ms: status.beat.map(|beat| millis(beat.longest)),
+            audit: AuditDto {
+                rounds: status.audited.rounds,
+                last: status.audited.last.map(Instant),
+                rearmed: status.audited.rearmed,
+                orphans: status.audited.orphans,
+            },
             zones_version: status.zones.0,
             zones_source: status.zones.1,
             shadow: status.shadow,

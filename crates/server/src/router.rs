@@ -21,6 +21,7 @@ pub fn router(engine: Engine) -> Router {
         .route("/v1/status", get(routes::status::status))
         .route("/v1/check", get(routes::status::check))
         .route("/v1/limits", get(routes::status::limits))
+        .route("/v1/store/accept", post(routes::status::accept))
         .route("/v1/why", get(routes::status::why))
         .route("/v1/clock", get(routes::clock::show))
         .route("/v1/clock/accept", post(routes::clock::accept))

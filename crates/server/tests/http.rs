@@ -44,7 +44,7 @@ fn keys(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
-const RUN_KEYS: [&str; 12] = [
+const RUN_KEYS: [&str; 13] = [
     "id",
     "job",
     "trigger",
@@ -56,6 +56,7 @@ const RUN_KEYS: [&str; 12] = [
     "reason",
     "rerunOf",
     "warning",
+    "mayRepeat",
     "attempts",
 ];
 

@@ -25,6 +25,10 @@ pub enum StoreError {
     Unreadable(String),
     /// The store was written by a newer version, or its engine is too old to be trusted.
     Version(String),
+    /// A file of the store was removed or replaced while it was open. After this the process must end.
+    Moved(String),
+    /// A backup is not whole, or not one.
+    Backup(String),
     /// Reading or writing failed. After this on a write, the process must end and recover by restarting.
     Io(String),
     /// The store has been closed.
@@ -45,6 +49,8 @@ impl StoreError {
             Self::Io(_) => Code("STO008"),
             Self::Closed => Code("STO009"),
             Self::Unreadable(_) => Code("STO010"),
+            Self::Moved(_) => Code("STO011"),
+            Self::Backup(_) => Code("STO012"),
         }
     }
 }
@@ -62,6 +68,8 @@ impl fmt::Display for StoreError {
             Self::Corrupt(why) => write!(f, "the store cannot be read: {why}"),
             Self::Unreadable(why) => write!(f, "a part of the store cannot be read: {why}"),
             Self::Version(why) => write!(f, "the store does not fit this program: {why}"),
+            Self::Moved(why) => write!(f, "the store's files were changed while it was in use: {why}"),
+            Self::Backup(why) => write!(f, "the backup cannot be used: {why}"),
             Self::Io(why) => write!(f, "the store could not be read or written: {why}"),
             Self::Closed => write!(f, "the store has been closed"),
         }

@@ -119,3 +119,50 @@ pub struct UnfinishedCount {
     /// Taken by a node.
     pub leased: u64,
 }
+
+/// A time at which the store was found to be another than the one that was used last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comeback {
+    /// From 1.
+    pub number: i64,
+    /// What was found.
+    pub kind: ComebackKind,
+    /// Transactions that were acknowledged and are not there, where they can be counted.
+    pub missing: u64,
+    /// The last instant of which the store knew anything.
+    pub known_until: Timestamp,
+    /// Until when something may have happened that it does not know; `None`: until it was accepted.
+    pub lost_until: Option<Timestamp>,
+    /// When somebody said to go on with it; `None`: nothing fires.
+    pub accepted: Option<Timestamp>,
+}
+
+/// How a store came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ComebackKind {
+    /// Transactions that were acknowledged are missing.
+    Behind,
+    /// It is not the store that was in use here.
+    Foreign,
+    /// Its file is a copy: the original may be in use elsewhere.
+    Copied,
+    /// It was restored from a backup.
+    Restored,
+}
+
+impl ComebackKind {
+    /// The word it is stored as.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Behind => "behind",
+            Self::Foreign => "foreign",
+            Self::Copied => "copied",
+            Self::Restored => "restored",
+        }
+    }
+
+    /// The kind of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Behind, Self::Foreign, Self::Copied, Self::Restored].into_iter().find(|k| k.as_str() == word)
+    }
+}

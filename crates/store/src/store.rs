@@ -1,9 +1,10 @@
 //! The stores there are, behind one name.
 
 use crate::ask::{Ask, Decide, Done, RunFilter};
-use crate::row::{DedupRow, JobRow, NodeRow, RevisionRow, TickRecord, TriggerRow, UnfinishedCount};
+use crate::row::{Comeback, DedupRow, JobRow, NodeRow, RevisionRow, TickRecord, TriggerRow, UnfinishedCount};
+use crate::sqlite::Depth;
 use crate::{Memory, Sqlite, SqliteOptions, StoreError};
-use punctual_core::id::{JobId, NodeId, Revision, RunId};
+use punctual_core::id::{JobId, NodeId, Revision, RunId, TriggerId};
 use punctual_core::run::Run;
 use punctual_core::time::Timestamp;
 use std::path::Path;
@@ -84,6 +85,17 @@ impl Store {
         match self {
             Self::Sqlite(store) => store.meta_set(name, value, DEADLINE).await,
             Self::Memory(store) => store.meta_set(name, value),
+        }
+    }
+
+    /// Lets a store that came back be used as it is. How many comebacks were not accepted before.
+    ///
+    /// # Errors
+    /// As for [`Store::transact`].
+    pub async fn accept_comebacks(&self, at: Timestamp) -> Result<u64> {
+        match self {
+            Self::Sqlite(store) => store.accept_comebacks(at, DEADLINE).await,
+            Self::Memory(_) => Ok(0),
         }
     }
 
@@ -279,8 +291,58 @@ impl Store {
     /// The store cannot be read, or not in time.
     pub async fn check(&self) -> Result<Vec<String>> {
         match self {
-            Self::Sqlite(store) => store.check().await,
+            Self::Sqlite(store) => store.check(Depth::Deep).await,
             Self::Memory(store) => store.check(),
+        }
+    }
+
+    /// What a short look finds wrong: not every page and archive is read.
+    ///
+    /// # Errors
+    /// The store cannot be read, or not in time.
+    pub async fn check_shallow(&self) -> Result<Vec<String>> {
+        match self {
+            Self::Sqlite(store) => store.check(Depth::Shallow).await,
+            Self::Memory(store) => store.check(),
+        }
+    }
+
+    /// The times at which the store was found to be another than the one used last, the oldest first. A store in
+    /// memory never comes back.
+    ///
+    /// # Errors
+    /// The store cannot be read, or not in time.
+    pub async fn comebacks(&self) -> Result<Vec<Comeback>> {
+        match self {
+            Self::Sqlite(store) => store.read(|reader| reader.comebacks()).await,
+            Self::Memory(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Triggers in force that are not in the due set, with a number above `after`, by number, at most `limit`; each with
+    /// the revision in force of its job.
+    ///
+    /// # Errors
+    /// The store cannot be read, or not in time.
+    pub async fn triggers_stopped(
+        &self,
+        after: TriggerId,
+        limit: usize,
+    ) -> Result<Vec<(TriggerRow, Revision)>> {
+        match self {
+            Self::Sqlite(store) => store.read(move |reader| reader.triggers_stopped(after, limit)).await,
+            Self::Memory(store) => store.triggers_stopped(after, limit),
+        }
+    }
+
+    /// Unfinished runs with an id above `after`, by id, at most `limit`.
+    ///
+    /// # Errors
+    /// The store cannot be read, or not in time.
+    pub async fn runs_page(&self, after: RunId, limit: usize) -> Result<Vec<Run>> {
+        match self {
+            Self::Sqlite(store) => store.read(move |reader| reader.runs_page(after, limit)).await,
+            Self::Memory(store) => store.runs_page(after, limit),
         }
     }
 }

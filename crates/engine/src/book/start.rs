@@ -47,7 +47,9 @@ impl Book {
         for id in queue::choose(&candidates, Capacity { slots }).picks {
             if shadow {
                 self.event(id, RunEvent::Shadow);
-            } else if self.event(id, RunEvent::Lease { owner: node }) {
+            } else if self.has_lost_start(id, node) {
+                // What the journal knows of it has been written down, and decides what becomes of it.
+            } else if self.lease(id, node) {
                 self.effects.leased.push(self.runs[&id].clone());
             }
         }

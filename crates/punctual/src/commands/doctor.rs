@@ -4,6 +4,7 @@ mod clock;
 mod crontab;
 mod disk;
 mod modes;
+mod store;
 
 use crate::client::{Client, SOCKET_NAME};
 use crate::commands::serve::counted_jobs;
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 /// A daemon with a trigger that has been due for longer is not keeping up.
 const OVERDUE_MS_MAX: u64 = 5_000;
+/// A daemon whose loop has not been heard of for longer is stuck.
+const LOOP_LATE_MS_MAX: u64 = 30_000;
 /// A clock before this instant, 2026-01-01, has not been set.
 const CLOCK_FROM: Timestamp = Timestamp::from_secs(1_767_225_600);
 
@@ -28,14 +31,19 @@ const CLOCK_FROM: Timestamp = Timestamp::from_secs(1_767_225_600);
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:
   punctual doctor
+  punctual doctor --deep                also every page of the store, and every archive
+  punctual doctor --quiet || alert      for a monitor: exits 1 if the daemon is absent, stuck, held or overdue
   punctual doctor clock
-  punctual doctor --quiet || alert      for a monitor: exits 1 if the daemon is absent or overdue")]
+  punctual doctor store --accept        use a store that came back as it is")]
 pub struct Args {
     #[command(subcommand)]
     part: Option<Part>,
-    /// Print nothing; exit 1 if the daemon is absent or overdue
+    /// Print nothing; exit 1 if the daemon is absent, stuck, held or overdue
     #[arg(long)]
     quiet: bool,
+    /// Read every page of the store and every archive; this takes as long as reading them takes
+    #[arg(long, conflicts_with = "quiet")]
+    deep: bool,
     #[command(flatten)]
     data: Data,
     /// How to print
@@ -43,9 +51,11 @@ pub struct Args {
     format: Format,
 }
 
+/// What alone is looked at, or seen to.
 #[derive(Debug, clap::Subcommand)]
 enum Part {
     Clock(clock::Args),
+    Store(store::Args),
 }
 
 /// One thing that was looked at.
@@ -56,6 +66,9 @@ pub struct Finding {
     status: Health,
     message: String,
     hint: Option<String>,
+    /// Figures, for monitors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    facts: Option<serde_json::Value>,
 }
 
 /// How it was found.
@@ -72,7 +85,7 @@ pub enum Health {
 
 impl Finding {
     fn new(check: &'static str, status: Health, message: impl Into<String>) -> Self {
-        Self { check, status, message: message.into(), hint: None }
+        Self { check, status, message: message.into(), hint: None, facts: None }
     }
 
     fn hint(self, hint: impl Into<String>) -> Self {
@@ -82,13 +95,15 @@ impl Finding {
 
 /// Looks.
 pub fn run(args: Args) -> ExitCode {
-    if let Some(Part::Clock(args)) = args.part {
-        return clock::run(args);
+    match args.part {
+        Some(Part::Clock(args)) => return clock::run(args),
+        Some(Part::Store(args)) => return store::run(&args),
+        None => {}
     }
     if args.quiet {
         return ExitCode::from(if is_well(&args.data) { OK } else { NO });
     }
-    let findings = examine(&args.data);
+    let findings = examine(&args.data, args.deep);
     match args.format {
         Format::Json => print(json(&findings)),
         Format::Table => print(text(&findings, Screen::stdout())),
@@ -100,29 +115,31 @@ pub fn run(args: Args) -> ExitCode {
 /// Whether a daemon answers and keeps up.
 fn is_well(data: &Data) -> bool {
     let status = Client::daemon(data).and_then(|client| client.get::<StatusDto>("/v1/status"));
-    status.is_ok_and(|status| status.node.is_some() && status.overdue_ms <= OVERDUE_MS_MAX)
+    status.is_ok_and(|status| {
+        let stuck = status.loop_late_ms.is_some_and(|late| late > LOOP_LATE_MS_MAX);
+        status.node.is_some() && status.held.is_none() && !stuck && status.overdue_ms <= OVERDUE_MS_MAX
+    })
 }
 
-fn examine(data: &Data) -> Vec<Finding> {
+fn examine(data: &Data, deep: bool) -> Vec<Finding> {
     let client = match Client::open(data) {
         Ok(client) => client,
         Err(failure) => return vec![broken("daemon", &failure)],
     };
     let mut findings = Vec::new();
     match client.get::<StatusDto>("/v1/status") {
-        Ok(status) => findings.extend([daemon(&status), zones(&status), clock(&status)]),
+        Ok(status) => {
+            findings.extend(store::held(&status));
+            let facts = Some(facts(&status));
+            findings.extend([Finding { facts, ..daemon(&status) }, zones(&status), clock(&status)]);
+            findings.extend(store::audit(&status));
+        }
         Err(failure) => findings.push(broken("daemon", &failure)),
     }
-    match client.get::<Vec<String>>("/v1/check") {
-        Ok(faults) if faults.is_empty() => findings.push(Finding::new("store", Health::Ok, "no faults")),
-        Ok(faults) => {
-            let finding = Finding::new("store", Health::Failed, faults.join("; "));
-            findings.push(
-                finding.hint("stop the daemon, keep a copy of the data directory, and restore a backup"),
-            );
-        }
-        Err(failure) => findings.push(broken("store", &failure)),
-    }
+    findings.push(match deep {
+        true => store::deep(&data.directory()),
+        false => store::shallow(&client),
+    });
     // Without a daemon it would be this command's control groups that are looked at.
     if findings.iter().any(|finding| finding.check == "daemon" && finding.status != Health::Failed) {
         findings.push(limits(client.get::<Vec<String>>("/v1/limits")));
@@ -148,7 +165,12 @@ fn daemon(status: &StatusDto) -> Finding {
         return Finding::new("daemon", Health::Failed, "no daemon is running: nothing starts")
             .hint("`punctual serve`, or `punctual install-service` for every boot");
     };
-    if status.overdue_ms > OVERDUE_MS_MAX {
+    if let Some(late) = status.loop_late_ms.filter(|late| *late > LOOP_LATE_MS_MAX) {
+        let late = short(Duration::from_millis(late));
+        return Finding::new("daemon", Health::Failed, format!("its loop has not been heard of for {late}"))
+            .hint("it hangs: look at the disk (`dmesg`), then restart it");
+    }
+    if status.held.is_none() && status.overdue_ms > OVERDUE_MS_MAX {
         let overdue = short(Duration::from_millis(status.overdue_ms));
         return Finding::new("daemon", Health::Failed, format!("it is overdue by {overdue}"))
             .hint("it is stuck, or its slots are full: `punctual runs`, and its log");
@@ -191,6 +213,17 @@ fn limits(unenforced: Result<Vec<String>, Failure>) -> Finding {
             .hint("`punctual explain EXE017` says what a unit needs"),
         Err(failure) => broken("limits", &failure),
     }
+}
+
+/// What a monitor may want to watch.
+fn facts(status: &StatusDto) -> serde_json::Value {
+    serde_json::json!({
+        "overdueMs": status.overdue_ms,
+        "loopLateMs": status.loop_late_ms,
+        "lastCycle": status.last_cycle,
+        "cycleLongestMs": status.cycle_longest_ms,
+        "audit": status.audit,
+    })
 }
 
 fn zones(status: &StatusDto) -> Finding {
@@ -239,6 +272,11 @@ mod tests {
             jobs: 3,
             paused_jobs: 1,
             overdue_ms: 0,
+            held: None,
+            loop_late_ms: Some(0),
+            last_cycle: None,
+            cycle_longest_ms: Some(2),
+            audit: punctual_server::dto::AuditDto::default(),
             zones_version: "2026f".to_owned(),
             zones_source: "bundled".to_owned(),
             shadow: false,
@@ -255,6 +293,8 @@ mod tests {
         assert_eq!(daemon(&status()).status, Health::Ok);
         assert_eq!(daemon(&StatusDto { node: None, ..status() }).status, Health::Failed);
         assert_eq!(daemon(&StatusDto { overdue_ms: 60_000, ..status() }).status, Health::Failed);
+        let stuck = StatusDto { loop_late_ms: Some(31_000), ..status() };
+        assert_eq!(daemon(&stuck).status, Health::Failed);
         assert_eq!(daemon(&StatusDto { shadow: true, ..status() }).status, Health::Warning);
         assert_eq!(daemon(&StatusDto { quarantined: 1, ..status() }).status, Health::Warning);
         let stuck = daemon(&StatusDto { stuck: vec!["01kb".to_owned()], ..status() });

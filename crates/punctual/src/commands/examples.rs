@@ -29,6 +29,7 @@ pub fn run() -> RunDto {
         reason: None,
         rerun_of: None,
         warning: None,
+        may_repeat: false,
         attempts: vec![AttemptDto {
             number: 1,
             started_at: Some(after(-7200)),

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod backfill;
+pub mod backup;
 pub mod cancel;
 pub mod check;
 pub mod codes;
@@ -20,6 +21,7 @@ pub mod logs;
 pub mod next;
 pub mod pause;
 pub mod prune;
+pub mod restore;
 pub mod resume;
 pub mod retry;
 pub mod runs;

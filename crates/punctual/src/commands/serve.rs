@@ -28,9 +28,9 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 
 /// The data directory cannot be used.
-const UNUSABLE: Code = Code("API016");
+pub const UNUSABLE: Code = Code("API016");
 /// Another process has the data directory.
-const TAKEN: Code = Code("API017");
+pub const TAKEN: Code = Code("API017");
 /// Says something to people, who may be gone: a terminal that was closed or a full disk ends no daemon, and one that
 /// takes nothing more does not hold it up.
 macro_rules! say {

@@ -1,6 +1,6 @@
 //! How the engine is, and why things are as they are.
 
-use crate::dto::{StatusDto, WhyDto};
+use crate::dto::{StatusDto, StoreAcceptedDto, WhyDto};
 use crate::error::ApiError;
 use crate::moment::parse_moment_in;
 use crate::request::{Params, bad_query};
@@ -11,22 +11,24 @@ use axum::http::StatusCode;
 use punctual_core::spec::RuleSpec;
 use punctual_core::zone::Zone;
 use punctual_engine::error::EngineError;
+use punctual_engine::past;
 use punctual_engine::shared::Engine;
 use punctual_engine::why::WhySubject;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A trigger that is overdue for longer means that the timer loop is stuck.
-const OVERDUE_MAX: Duration = Duration::from_secs(30);
+/// A loop that has not been heard of for longer is stuck; where no loop runs in this process, a trigger that is overdue
+/// for longer.
+const LATE_MAX: Duration = Duration::from_secs(30);
 
 pub async fn status(State(engine): State<Engine>) -> Result<Json<StatusDto>, ApiError> {
     Ok(Json(engine.status().await?.into()))
 }
 
-/// What is wrong with the stored data, a sentence each.
+/// What a short look finds wrong with the stored data, a sentence each.
 pub async fn check(State(engine): State<Engine>) -> Result<Json<Vec<String>>, ApiError> {
-    Ok(Json(engine.store().check().await.map_err(EngineError::from)?))
+    Ok(Json(engine.store().check_shallow().await.map_err(EngineError::from)?))
 }
 
 /// What nothing enforces of the jobs' limits where this runs, a sentence each.
@@ -34,10 +36,23 @@ pub async fn limits(State(engine): State<Engine>) -> Result<Json<Vec<String>>, A
     Ok(Json(engine.unenforced_limits().await?))
 }
 
-/// Fails when the timer loop is stuck. A store that does not answer is not a stuck loop: restarting would not help.
+/// Lets a store that came back be used as it is.
+pub async fn accept(State(engine): State<Engine>) -> Result<Json<StoreAcceptedDto>, ApiError> {
+    let held = engine.accept_store().await?;
+    Ok(Json(StoreAcceptedDto { held: held.as_ref().map(past::told) }))
+}
+
+/// Fails when the timer loop is stuck. A store that does not answer is not a stuck loop: restarting would not help. So
+/// the store is not asked where there is a loop to look at.
 pub async fn healthz(State(engine): State<Engine>) -> (StatusCode, &'static str) {
+    if let Some(beat) = engine.beat() {
+        return match beat.late > LATE_MAX {
+            true => (StatusCode::SERVICE_UNAVAILABLE, "stuck\n"),
+            false => (StatusCode::OK, "ok\n"),
+        };
+    }
     match engine.status().await {
-        Ok(status) if status.overdue > OVERDUE_MAX => (StatusCode::SERVICE_UNAVAILABLE, "overdue\n"),
+        Ok(status) if status.overdue > LATE_MAX => (StatusCode::SERVICE_UNAVAILABLE, "overdue\n"),
         Ok(_) | Err(_) => (StatusCode::OK, "ok\n"),
     }
 }

@@ -1,1 +1,1 @@
-UPDATE segment SET state = 'archived' WHERE number = ?1 AND state = 'sealed'
+UPDATE segment SET state = 'archived', checksum = ?2 WHERE number = ?1 AND state = 'sealed'

@@ -135,6 +135,14 @@ impl Drop for Dir {
     fn drop(&mut self) {
         // What is left in the temporary directory hurts nobody.
         let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_file(self.receipt());
+    }
+}
+
+impl Dir {
+    /// The store's receipt, which stands beside the directory.
+    pub fn receipt(&self) -> PathBuf {
+        self.0.with_extension("receipt")
     }
 }
 

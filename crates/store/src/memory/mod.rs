@@ -173,6 +173,24 @@ impl Memory {
         Ok(unfinished.chain(finished).filter(wants).take(filter.limit.min(RUNS_MAX)).cloned().collect())
     }
 
+    pub(crate) fn triggers_stopped(
+        &self,
+        after: TriggerId,
+        limit: usize,
+    ) -> Result<Vec<(TriggerRow, Revision)>> {
+        let state = self.state()?;
+        let stopped = |row: &TriggerRow| {
+            let job = state.jobs.get(&row.job).filter(|job| !job.retired && job.paused.is_none())?;
+            (row.id > after && row.live && row.state.next_at.is_none()).then(|| (row.clone(), job.revision))
+        };
+        Ok(state.triggers.values().filter_map(stopped).take(limit).collect())
+    }
+
+    pub(crate) fn runs_page(&self, after: RunId, limit: usize) -> Result<Vec<Run>> {
+        let state = self.state()?;
+        Ok(state.runs.values().filter(|run| run.id > after).take(limit).cloned().collect())
+    }
+
     pub(crate) fn ticks(&self, job: JobId, from: Timestamp, to: Timestamp) -> Result<TickRecord> {
         let state = self.state()?;
         let finished = state.history.iter().flat_map(|h| h.runs.iter());

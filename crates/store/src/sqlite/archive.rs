@@ -16,7 +16,9 @@ use crate::sqlite::ticket::Ticket;
 use crate::sqlite::writer::{Command, Request, Work};
 use punctual_core::failpoint;
 use rusqlite::{Connection, OpenFlags};
+use sha2::{Digest, Sha256};
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -26,6 +28,9 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// Rows copied in one read transaction, which must be short: the log cannot be emptied while it lasts.
 const PIECE_ROWS: i64 = 20_000;
+
+/// Read at once where a whole file is read.
+pub(super) const COPY_BYTES: usize = 1 << 18;
 
 /// What the archiver is sent.
 pub(super) enum Order {
@@ -75,9 +80,10 @@ impl Archiver {
         for (place, segment) in register.iter().rev() {
             if *place == Place::Sealed {
                 self.copy(segment)?;
+                let checksum = checksum(&path(&self.dir, segment.number))?;
                 failpoint::reach("archive.before-register")
                     .map_err(|injected| StoreError::Io(injected.to_string()))?;
-                self.register(segment.number)?;
+                self.register(segment.number, checksum)?;
             }
         }
         Ok(())
@@ -153,11 +159,25 @@ impl Archiver {
     }
 
     /// Lets the writer register the archive and drop the table.
-    fn register(&self, number: i64) -> Result<()> {
+    fn register(&self, number: i64, checksum: [u8; 32]) -> Result<()> {
         let (ticket, answer) = Ticket::new();
-        let request = Request { work: Work::Archived(number), ticket };
+        let request = Request { work: Work::Archived(number, checksum), ticket };
         self.writes.send(Command::Request(request)).map_err(|_| StoreError::Closed)?;
         answer.blocking_recv().unwrap_or(Err(StoreError::Closed)).map(|_| ())
+    }
+}
+
+/// The SHA-256 of a file. SQLite keeps no checksums of its own: in a file that never changes again, this finds every bit
+/// that has.
+pub(super) fn checksum(file: &Path) -> Result<[u8; 32]> {
+    let mut open = fs::File::open(file).map_err(|error| io(file, &error))?;
+    let mut sum = Sha256::new();
+    let mut bytes = vec![0; COPY_BYTES];
+    loop {
+        match open.read(&mut bytes).map_err(|error| io(file, &error))? {
+            0 => return Ok(sum.finalize().into()),
+            read => sum.update(&bytes[..read]),
+        }
     }
 }
 
@@ -170,7 +190,7 @@ pub(super) fn read(dir: &Path, number: i64) -> Result<Option<Connection>> {
     Ok(Some(open::reader(&file)?))
 }
 
-fn io(path: &Path, error: &std::io::Error) -> StoreError {
+pub(super) fn io(path: &Path, error: &std::io::Error) -> StoreError {
     let text = format!("{}: {error}", path.display());
     if error.kind() == std::io::ErrorKind::StorageFull {
         StoreError::Full(text)

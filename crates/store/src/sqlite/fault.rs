@@ -23,10 +23,10 @@ impl From<rusqlite::Error> for StoreError {
 
 /// Whether the whole transaction is lost with it, not only the request that met it.
 pub fn loses_transaction(error: &StoreError) -> bool {
-    matches!(error, StoreError::Full(_) | StoreError::Io(_) | StoreError::Corrupt(_) | StoreError::Deadline)
+    ends_writing(error) || matches!(error, StoreError::Full(_) | StoreError::Deadline)
 }
 
 /// Whether nothing may be written any more until the process has been started again: what is on the disk is unknown.
 pub fn ends_writing(error: &StoreError) -> bool {
-    matches!(error, StoreError::Io(_) | StoreError::Corrupt(_))
+    matches!(error, StoreError::Io(_) | StoreError::Corrupt(_) | StoreError::Moved(_))
 }

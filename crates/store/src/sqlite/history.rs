@@ -145,8 +145,8 @@ pub(super) fn prune(conn: &Connection, before: Timestamp) -> Result<u64, StoreEr
 }
 
 /// Notes that a segment's archive is durable and drops its tables, unless it was pruned meanwhile.
-pub(super) fn archived(conn: &Connection, number: i64) -> Result<(), StoreError> {
-    if conn.prepare_cached(sql::SEGMENT_ARCHIVED)?.execute([number])? == 1 {
+pub(super) fn archived(conn: &Connection, number: i64, checksum: &[u8; 32]) -> Result<(), StoreError> {
+    if conn.prepare_cached(sql::SEGMENT_ARCHIVED)?.execute(params![number, checksum])? == 1 {
         conn.execute_batch(&of_segment(sql::SEGMENT_DROP, number))?;
     }
     Ok(())

@@ -5,11 +5,14 @@
 //! data directory, so no other process writes.
 
 mod archive;
+mod backup;
 mod book;
 mod check;
 mod codec;
 mod fault;
+mod files;
 mod history;
+mod ledger;
 mod open;
 mod read;
 mod snapshot;
@@ -20,6 +23,8 @@ mod ticket;
 mod write;
 mod writer;
 
+pub use backup::{Manifest, back_up, restore};
+pub use check::{Depth, inspect};
 pub(crate) use write::{check_change, check_cursor, check_lease};
 pub(crate) use writer::decide_contained;
 
@@ -90,6 +95,7 @@ struct Shared {
     archiver: Sender<Order>,
     archiver_stop: Arc<AtomicBool>,
     archiver_complaint: Arc<Mutex<Option<String>>>,
+    writer_complaint: Arc<Mutex<Option<String>>>,
     watch: Arc<Watch>,
     monotonic: Monotonic,
     readers: usize,
@@ -110,6 +116,7 @@ impl Sqlite {
         let (reads, read) = channel();
         let (archiver, orders) = channel();
         let writer = writer(&file, options, archiver.clone())?;
+        let writer_complaint = Arc::clone(&writer.complaint);
         let writer = Some(spawn("store-writer", move || writer.run(&written))?);
         let mut threads = Threads { writer, others: Vec::new() };
         let read = Arc::new(Mutex::new(read));
@@ -142,6 +149,7 @@ impl Sqlite {
             archiver,
             archiver_stop,
             archiver_complaint,
+            writer_complaint,
             watch,
             monotonic,
             readers: options.readers.max(1),
@@ -235,6 +243,19 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    pub(crate) async fn accept_comebacks(
+        &self,
+        at: punctual_core::time::Timestamp,
+        deadline: Duration,
+    ) -> Result<u64, StoreError> {
+        match self.write(Work::Accept(at), deadline).await? {
+            Answer::Removed(count) => Ok(count),
+            Answer::Done(_) => unreachable!("accepting is answered with a count"),
+        }
+    }
+}
+
 /// The writer, with the file open and its schema up to date.
 fn writer(file: &Path, options: SqliteOptions, archiver: Sender<Order>) -> Result<Writer, StoreError> {
     let mut conn = open::writer(file)?;
@@ -247,10 +268,14 @@ fn writer(file: &Path, options: SqliteOptions, archiver: Sender<Order>) -> Resul
         seen.store(frames, Ordering::Relaxed);
         Ok(())
     }))?;
+    let ledger = ledger::Ledger::open(&conn, file)?;
     let book = book::Book::read(&conn)?;
     Ok(Writer {
+        files: files::Files::note(file),
+        complaint: Arc::default(),
         conn,
         book,
+        ledger,
         segment_rows_max: options.segment_rows_max,
         wal_frames,
         wal_frames_max: i32::try_from(options.log_bytes_max / PAGE_BYTES).unwrap_or(i32::MAX),

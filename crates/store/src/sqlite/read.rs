@@ -1,14 +1,14 @@
 //! Reads, each in one snapshot of the file: a run that moves to history meanwhile is found once.
 
 use crate::ask::RunFilter;
-use crate::row::{DedupRow, JobRow, NodeRow, RevisionRow, TickRecord, TriggerRow, UnfinishedCount};
+use crate::row::{Comeback, DedupRow, JobRow, NodeRow, RevisionRow, TickRecord, TriggerRow, UnfinishedCount};
 use crate::segment::Segment;
 use crate::sqlite::codec::{self, first, list};
 use crate::sqlite::history::{Place, segments};
 use crate::sqlite::sql::{self, of_segment};
-use crate::sqlite::{Monotonic, archive, check, snapshot};
+use crate::sqlite::{Monotonic, archive, check, ledger, snapshot};
 use crate::{RUNS_MAX, StoreError};
-use punctual_core::id::{JobId, NodeId, Revision, RunId};
+use punctual_core::id::{JobId, NodeId, Revision, RunId, TriggerId};
 use punctual_core::run::Run;
 use punctual_core::time::Timestamp;
 use rusqlite::Connection;
@@ -252,8 +252,25 @@ impl Reader {
         Ok(trigger.into_iter().chain(queued).min())
     }
 
-    pub fn check(&self) -> Result<Vec<String>> {
-        check::check(&self.conn, &self.archive_dir)
+    pub fn check(&self, depth: check::Depth) -> Result<Vec<String>> {
+        check::check(&self.conn, &self.archive_dir, depth)
+    }
+
+    pub fn comebacks(&self) -> Result<Vec<Comeback>> {
+        ledger::comebacks(&self.conn)
+    }
+
+    pub fn triggers_stopped(&self, after: TriggerId, limit: usize) -> Result<Vec<(TriggerRow, Revision)>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        list(&mut *self.conn.prepare_cached(sql::TRIGGER_STOPPED)?, &[&after.0, &limit], |row| {
+            Ok((codec::trigger(row)?, Revision(row.get(8)?)))
+        })
+    }
+
+    pub fn runs_page(&self, after: RunId, limit: usize) -> Result<Vec<Run>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let after = after.0.to_be_bytes();
+        list(&mut *self.conn.prepare_cached(sql::RUN_PAGE)?, &[&after, &limit], codec::hot_run)
     }
 
     pub fn meta(&self, name: &str) -> Result<Option<String>> {

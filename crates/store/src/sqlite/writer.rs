@@ -9,6 +9,8 @@ use crate::row::NodeRow;
 use crate::sqlite::archive::Order;
 use crate::sqlite::book::Book;
 use crate::sqlite::fault::{ends_writing, loses_transaction};
+use crate::sqlite::files::{Files, Gone};
+use crate::sqlite::ledger::{self, Ledger};
 use crate::sqlite::ticket::{Answer, Ticket};
 use crate::sqlite::{history, snapshot, sql, write};
 use crate::{Done, StoreError};
@@ -16,9 +18,9 @@ use punctual_core::failpoint;
 use punctual_core::time::Timestamp;
 use rusqlite::{Connection, params};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -42,12 +44,18 @@ pub(super) enum Work {
     Register(NodeRow),
     MetaPut(String, String),
     Prune(Timestamp),
-    Archived(i64),
+    /// The segment's archive is durable, and has this checksum.
+    Archived(i64, [u8; 32]),
+    Accept(Timestamp),
 }
 
 pub(super) struct Writer {
     pub conn: Connection,
     pub book: Book,
+    pub ledger: Ledger,
+    pub files: Files,
+    /// What the store's check must say of the writer.
+    pub complaint: Arc<Mutex<Option<String>>>,
     pub segment_rows_max: u64,
     /// Frames in the write-ahead log after the last commit.
     pub wal_frames: Arc<AtomicI32>,
@@ -116,16 +124,20 @@ impl Writer {
         if let Some(dead) = &self.dead {
             return Err(dead.clone());
         }
+        self.look_at_files()?;
         failpoint::reach("store.before-begin").map_err(|injected| StoreError::Full(injected.to_string()))?;
         let mark = self.book.mark();
         self.conn.execute_batch("BEGIN IMMEDIATE")?;
         let answers = self.write_all(group).and_then(|answers| {
+            Ledger::count(&self.conn)?;
             failpoint::reach("store.before-commit")
                 .map_err(|injected| StoreError::Io(injected.to_string()))?;
             self.conn.execute_batch("COMMIT")?;
             Ok(answers)
         });
         if answers.is_ok() {
+            let complaint = self.ledger.committed().err();
+            *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = complaint;
             if self.book.settle(&mark) || self.look {
                 // Its thread ends only after this one.
                 let _ = self.archiver.send(Order::Look);
@@ -139,6 +151,19 @@ impl Writer {
             }
         }
         answers
+    }
+
+    /// Refuses to write where nobody would ever read. A log that was deleted is still open: what was acknowledged is
+    /// brought home into the store's file before the process ends.
+    fn look_at_files(&mut self) -> Result<()> {
+        match self.files.gone() {
+            None => Ok(()),
+            Some(Gone::Store(error)) => Err(error),
+            Some(Gone::Log(error)) => {
+                self.conn.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?;
+                Err(error)
+            }
+        }
     }
 
     fn write_all(&mut self, group: &mut [Request]) -> Result<Vec<Result<Answer>>> {
@@ -185,10 +210,11 @@ impl Writer {
                     .map_err(|injected| StoreError::Refused(injected.to_string()))?;
                 removed
             }
-            Work::Archived(number) => {
-                history::archived(&self.conn, *number)?;
+            Work::Archived(number, checksum) => {
+                history::archived(&self.conn, *number, checksum)?;
                 Ok(Answer::Done(Done::default()))
             }
+            Work::Accept(at) => ledger::accept(&self.conn, *at).map(Answer::Removed),
         }
     }
 

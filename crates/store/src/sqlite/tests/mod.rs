@@ -1,7 +1,10 @@
 //! What only the embedded store can be asked: its files, its threads, its disk.
 
 mod archives;
+mod backup;
+mod comeback;
 mod crash;
+mod damage;
 mod disk;
 mod files;
 mod plans;

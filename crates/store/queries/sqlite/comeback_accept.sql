@@ -1,0 +1,1 @@
+UPDATE comeback SET accepted = ?1 WHERE accepted IS NULL

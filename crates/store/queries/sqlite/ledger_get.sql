@@ -1,0 +1,1 @@
+SELECT lineage, commits, home FROM ledger WHERE one = 1

@@ -1,0 +1,1 @@
+SELECT page_count FROM pragma_page_count

@@ -1,0 +1,1 @@
+SELECT checksum FROM segment WHERE number = ?1
