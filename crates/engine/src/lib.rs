@@ -3,6 +3,7 @@
 //! This crate must not know HTTP, JSON documents for people, or a command line.
 
 pub mod apply;
+pub mod attach;
 pub mod audit;
 pub mod backfill;
 pub mod block_on;
@@ -20,6 +21,7 @@ mod failures;
 pub mod folders;
 pub mod guarded;
 pub mod handlers;
+mod hands;
 pub mod inbox;
 mod limits;
 pub mod node;

@@ -4,8 +4,6 @@
 //! leases what can start here. Attempts are started after its commit, never before. Outcomes stay here until a
 //! commit that holds them is known.
 
-mod carry_out;
-
 use crate::book::{Book, Effects};
 use crate::error::EngineError;
 use crate::executor;
@@ -13,15 +11,13 @@ use crate::handlers::Handled;
 use crate::quarantine::Kinds;
 use crate::shared::Engine;
 use crate::stuck::Watch;
-use crate::supervisor::Session;
-use crate::supervisor::journal::Past;
-use crate::supervisor::protocol::{AttemptId, Ended, Report, Running as Known};
+use crate::supervisor::protocol::{Ended, Report, SpawnError};
 use punctual_core::attempt::{Attempt, Outcome};
 use punctual_core::error::Code;
 use punctual_core::failpoint;
 use punctual_core::fire::Input;
 use punctual_core::id::{Fence, NodeId, RunId};
-use punctual_core::job::Job;
+use punctual_core::job::{Action, Job};
 use punctual_core::run::{Run, RunEvent, RunState};
 use punctual_core::sabotage;
 use punctual_core::time::Timestamp;
@@ -63,9 +59,9 @@ pub trait Executor {
 
 /// A node.
 pub struct Node {
-    id: NodeId,
-    engine: Engine,
-    cycles: u64,
+    pub(crate) id: NodeId,
+    pub(crate) engine: Engine,
+    pub(crate) cycles: u64,
     /// Items of a kind that one cycle takes: halved when the store refuses a decision, doubled when it takes one.
     pub(crate) batch: usize,
     /// Runs whose decision was refused on its own; this node leaves them alone.
@@ -74,7 +70,7 @@ pub struct Node {
     shadow: bool,
     /// A commit whose answer was not seen turned out to have applied, or a panic came after one: not all that was
     /// leased may be known here.
-    adrift: bool,
+    pub(crate) adrift: bool,
     /// Leased by this node and not known to have ended.
     pub(crate) running: BTreeMap<RunId, Running>,
     /// Ended, and not yet known to be recorded.
@@ -85,7 +81,7 @@ pub struct Node {
 /// An attempt under way.
 pub(crate) struct Running {
     pub(crate) run: Run,
-    job: Arc<Job>,
+    pub(crate) job: Arc<Job>,
     pub(crate) started: Option<Timestamp>,
 }
 
@@ -100,21 +96,6 @@ pub struct Cycled {
     pub finished: usize,
     /// The earliest instant at which something falls due; `None`: nothing is planned.
     pub next: Option<Timestamp>,
-}
-
-/// What a node took over from a session's supervisor.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attached {
-    /// Attempts under way that go on.
-    pub adopted: usize,
-    /// Attempts that have ended and are to be settled.
-    pub ended: usize,
-    /// Attempts that had not reached the supervisor, and are started.
-    pub started: usize,
-    /// Under way and of no lease: nobody would record their end.
-    pub unknown_running: Vec<AttemptId>,
-    /// Ended and of no lease: their ends are recorded already.
-    pub unknown_ended: Vec<AttemptId>,
 }
 
 impl Node {
@@ -156,129 +137,6 @@ impl Node {
         self.id
     }
 
-    /// Settles the runs of sessions that are over: as they ended, where `past`, the journal of the last one, or this node
-    /// itself has seen it, and as lost where nobody has. Their processes must be known to be dead. Returns the lost.
-    ///
-    /// # Errors
-    /// The store could not do it.
-    pub async fn recover_once(
-        &mut self,
-        past: &Past,
-        executor: &mut dyn Executor,
-    ) -> Result<Vec<Run>, EngineError> {
-        let mut ask = self.ask();
-        ask.leased_by_others_than = Some(self.id);
-        let me = self.id;
-        let starts = past.starts.iter().map(|s| (s.attempt.clone(), Timestamp::from_micros(s.at_us)));
-        let mut starts: BTreeMap<AttemptId, Timestamp> = starts.collect();
-        for known in self.running.values() {
-            starts.extend(known.started.map(|at| (executor::attempt_id(&known.run), at)));
-        }
-        let ends: BTreeMap<AttemptId, Ended> =
-            past.ends.iter().map(|end| (end.attempt.clone(), end.clone())).collect();
-        let seen = self.ended.clone();
-        let (lost, effects, done) = self
-            .write(ask, move |book, snapshot| {
-                let (mut lost, mut settled) = (Vec::new(), Vec::new());
-                for run in &snapshot.runs {
-                    let RunState::Leased(lease) = &run.state else { continue };
-                    if lease.owner == me {
-                        continue;
-                    }
-                    // One that is not at hand is loaded, and this is asked again.
-                    let Some(job) = book.definition(run.job, run.revision) else { continue };
-                    let id = executor::attempt_id(run);
-                    let number = run.next_attempt();
-                    let attempt = match (seen.get(&(run.id, lease.fence)), ends.get(&id)) {
-                        (Some(attempt), _) => attempt.clone(),
-                        (None, Some(end)) => executor::attempt(end, number, lease.owner, due_of(run), &job),
-                        (None, None) => {
-                            executor::lost(run, lease.owner, starts.get(&id).copied(), book.now())
-                        }
-                    };
-                    if attempt.outcome == Outcome::Lost {
-                        lost.push(run.clone());
-                    }
-                    settled.push((run.id, RunEvent::Ended { fence: lease.fence, attempt }));
-                }
-                let settled = book.events(settled);
-                lost.retain(|run: &Run| settled.contains(&run.id));
-                Ok(lost)
-            })
-            .await?;
-        let earlier: Vec<(RunId, Fence)> = self
-            .running
-            .values()
-            .filter(|known| !matches!(&known.run.state, RunState::Leased(lease) if lease.owner == me))
-            .map(|known| (known.run.id, known.run.fence))
-            .collect();
-        self.forget(&earlier);
-        self.carry_out(&effects, &done.taken, executor, &mut Cycled::default());
-        Ok(lost)
-    }
-
-    /// Takes over what the session's supervisor knows: what is under way is adopted, what has ended is settled by the
-    /// next cycle, and what was leased and never reached the supervisor is started now, under the same lease. A
-    /// definition of the session's earlier daemon may have been replaced; its runs keep theirs.
-    ///
-    /// # Errors
-    /// The store could not do it.
-    pub async fn attach_once(
-        &mut self,
-        session: &Session,
-        executor: &mut dyn Executor,
-    ) -> Result<Attached, EngineError> {
-        self.cycles = self.engine.store().node_cycle(self.id).await?.unwrap_or(0);
-        let mut running: BTreeMap<AttemptId, &Known> =
-            session.running.iter().map(|known| (known.attempt.clone(), known)).collect();
-        let mut ended: BTreeMap<AttemptId, &Ended> =
-            session.ended.iter().map(|end| (end.attempt.clone(), end)).collect();
-        let mut attached = Attached::default();
-        let mut decided = Effects::default();
-        let (held, now) = (self.engine.past().await?.held().is_some(), self.engine.clock().now());
-        for run in self.leased().await? {
-            let RunState::Leased(lease) = &run.state else { continue };
-            let id = executor::attempt_id(&run);
-            if lease.stop.is_some() {
-                decided.stopped.push((run.id, lease.fence));
-            }
-            if let Some(known) = running.remove(&id) {
-                if sabotage!("lost-while-alive") {
-                    self.adopt(&run, None);
-                    self.ended.insert((run.id, run.fence), executor::lost(&run, self.id, None, run.due));
-                    continue;
-                }
-                attached.adopted += 1;
-                self.adopt(&run, Some(Timestamp::from_micros(known.at_us)));
-            } else if let Some(end) = ended.remove(&id) {
-                attached.ended += 1;
-                self.adopt(&run, end.started_us.map(Timestamp::from_micros));
-                self.ended(end);
-            } else if held {
-                // Its end was recorded in a time that the store has lost.
-                self.adopt(&run, None);
-                self.ended.insert((run.id, run.fence), executor::lost(&run, self.id, None, now));
-            } else if !self.ended.contains_key(&(run.id, lease.fence)) {
-                attached.started += 1;
-                decided.leased.push(run);
-            }
-        }
-        self.carry_out(&decided, &[], executor, &mut Cycled::default());
-        self.adrift = false;
-        attached.unknown_running = running.into_keys().collect();
-        attached.unknown_ended = ended.into_keys().collect();
-        Ok(attached)
-    }
-
-    fn adopt(&mut self, run: &Run, started: Option<Timestamp>) {
-        let Some(job) = self.engine.definitions().job(run.job, run.revision) else { return };
-        if let Some(at) = started {
-            self.engine.note_start(run.id, run.fence, at);
-            self.watch.started(run.job, run.id, run.fence, at);
-        }
-        self.running.insert(run.id, Running { run: run.clone(), job, started });
-    }
-
     /// One cycle: settle, fire, admit, choose, lease; commit; start.
     ///
     /// # Errors
@@ -309,47 +167,6 @@ impl Node {
     /// Whether this node has an attempt under way, or not yet recorded, under that lease.
     pub(crate) fn knows(&self, run: RunId, fence: Fence) -> bool {
         self.running.get(&run).is_some_and(|running| running.run.fence == fence)
-    }
-
-    /// Carries out what a commit of this node decided whose answer was not seen: it was given up as not applied, and
-    /// then the store moved on with it. What it leased was never started, and what it stopped was never told.
-    async fn catch_up(&mut self, executor: &mut dyn Executor) -> Result<(), EngineError> {
-        let mut decided = Effects::default();
-        for run in self.leased().await? {
-            let RunState::Leased(lease) = &run.state else { continue };
-            if lease.stop.is_some() {
-                decided.stopped.push((run.id, lease.fence));
-            }
-            if !self.knows(run.id, run.fence) {
-                decided.leased.push(run);
-            }
-        }
-        self.carry_out(&decided, &[], executor, &mut Cycled::default());
-        // What it ended was never told of.
-        if let Some(effects) = self.engine.take_unresolved(self.cycles) {
-            let told = Effects { finished: effects.finished, ..Effects::default() };
-            self.carry_out(&told, &[], executor, &mut Cycled::default());
-        }
-        self.adrift = false;
-        Ok(())
-    }
-
-    /// The runs that are leased to this node, with their definitions at hand.
-    async fn leased(&mut self) -> Result<Vec<Run>, EngineError> {
-        let mut ask = self.ask();
-        // Nobody has this number: all leased runs are shown.
-        ask.leased_by_others_than = Some(NodeId(0));
-        let me = self.id;
-        let (mine, ..) = self
-            .write(ask, move |book, snapshot| {
-                let mine = |run: &&Run| matches!(&run.state, RunState::Leased(lease) if lease.owner == me);
-                let mine: Vec<Run> = snapshot.runs.iter().filter(mine).cloned().collect();
-                // A definition that is not at hand is loaded, and this is asked again.
-                mine.iter().for_each(|run| _ = book.definition(run.job, run.revision));
-                Ok(mine)
-            })
-            .await?;
-        Ok(mine)
     }
 
     /// A cycle that takes at most `batch` items of each of `kinds`.
@@ -443,7 +260,7 @@ impl Node {
     }
 
     /// The ends of these attempts are recorded.
-    fn forget(&mut self, settled: &[(RunId, Fence)]) {
+    pub(crate) fn forget(&mut self, settled: &[(RunId, Fence)]) {
         for key in settled {
             self.ended.remove(key);
             // The run may have been leased again meanwhile.
@@ -467,6 +284,59 @@ impl Node {
     /// What this node works on.
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    pub(crate) fn carry_out(
+        &mut self,
+        effects: &Effects,
+        taken: &[RunId],
+        executor: &mut dyn Executor,
+        cycled: &mut Cycled,
+    ) {
+        for run in effects.leased.iter().filter(|r| !taken.contains(&r.id)) {
+            let Some(job) = self.engine.definitions().job(run.job, run.revision) else { continue };
+            self.running.insert(run.id, Running { run: run.clone(), job: job.clone(), started: None });
+            cycled.started += 1;
+            self.start(&job, run, executor);
+        }
+        for (run, fence) in effects.stopped.iter().filter(|_| !sabotage!("stop-not-sent")) {
+            executor.stop(*run, *fence);
+        }
+        for (job, reason) in &effects.paused {
+            executor.paused(job, reason);
+        }
+        for run in &effects.attempted {
+            if let Some(job) = self.engine.definitions().job(run.job, run.revision) {
+                executor.attempted(&job, run);
+            }
+        }
+        for run in &effects.finished {
+            if let Some(job) = self.engine.definitions().job(run.job, run.revision) {
+                executor.finished(&job, run);
+            }
+        }
+    }
+
+    fn start(&mut self, job: &Job, run: &Run, executor: &mut dyn Executor) {
+        let now = self.engine.clock().now();
+        let at_once = |spawn_error: Option<SpawnError>| Ended {
+            started_us: spawn_error.is_none().then_some(now.as_micros()),
+            code: spawn_error.is_none().then_some(0),
+            spawn_error,
+            ..Ended::at(executor::attempt_id(run), now.as_micros())
+        };
+        match &job.action {
+            Action::None => _ = self.ended(&at_once(None)),
+            Action::Unsupported(what) => {
+                let message = format!("this build of Punctual cannot carry out {what}");
+                self.ended(&at_once(Some(SpawnError::new(NO_EXECUTOR, message))));
+            }
+            Action::Run(_) | Action::Handler(_) => {
+                if let Err(error) = executor.start(job, run) {
+                    self.ended(&at_once(Some(SpawnError::new(NOT_IN_RUN, error))));
+                }
+            }
+        }
     }
 
     /// Takes a report of the supervisor. False if it is of no attempt that is under way here.
@@ -532,12 +402,16 @@ impl Node {
         self.ended.keys().filter(settling).count()
     }
 
-    fn ask(&self) -> Ask {
+    pub(crate) fn ask(&self) -> Ask {
         Ask { cycle: Some(Cycle { node: self.id, number: self.cycles }), ..Ask::default() }
     }
 
     /// Writes through the engine and keeps this node's place in its sequence of cycles.
-    async fn write<T, F>(&mut self, mut ask: Ask, work: F) -> Result<(T, Effects, Done), EngineError>
+    pub(crate) async fn write<T, F>(
+        &mut self,
+        mut ask: Ask,
+        work: F,
+    ) -> Result<(T, Effects, Done), EngineError>
     where
         T: Send + 'static,
         F: Fn(&mut Book, &Snapshot) -> Result<T, EngineError> + Send + Sync + 'static,
@@ -563,7 +437,7 @@ fn settle(book: &mut Book, ended: &BTreeMap<(RunId, Fence), Attempt>) {
 }
 
 /// When the present attempt of a leased run was due to start.
-fn due_of(run: &Run) -> Timestamp {
+pub(crate) fn due_of(run: &Run) -> Timestamp {
     match (&run.state, run.attempts.last()) {
         (RunState::Leased(lease), Some(_)) => lease.since,
         _ => run.due,

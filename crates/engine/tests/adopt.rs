@@ -4,8 +4,8 @@ mod support;
 
 use punctual_core::attempt::Outcome;
 use punctual_core::run::Run;
+use punctual_engine::attach::Attached;
 use punctual_engine::block_on::block_on;
-use punctual_engine::node::Attached;
 use punctual_engine::supervisor::Session;
 use punctual_engine::supervisor::protocol::{AttemptId, Ended, Running};
 use std::time::Duration;

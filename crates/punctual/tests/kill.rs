@@ -51,8 +51,8 @@ fn nothing_is_lost_or_doubled_whatever_is_killed() {
     each(worlds, at_once, head, |world| campaign(world, left(world), seed));
 }
 
-/// Of the cases every so many are tried in a test run.
-const CASES_STEP: usize = 9;
+/// Of the cases every so many are tried in a test run; no multiple of the number of actions, so that each has its turn.
+const CASES_STEP: usize = 10;
 
 // proves I-1, I-3, I-8, I-9, I-11, I-13 and I-19
 #[test]

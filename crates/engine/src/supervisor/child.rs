@@ -76,6 +76,8 @@ impl Child {
                 return Err(command::unavailable("its process could not be watched", &error));
             }
         };
+        // Before its timeout is set, so that no attempt is said to have run into it early.
+        let started_us = clock.now().as_micros();
         let deadline = start.timeout_ms.map(|ms| Monotonic::now().after(Duration::from_millis(ms)));
         Ok(Self {
             output,
@@ -90,7 +92,7 @@ impl Child {
             launch,
             group,
             remark,
-            started_us: clock.now().as_micros(),
+            started_us,
             told: None,
             deadline,
             killing: false,
