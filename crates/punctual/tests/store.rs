@@ -127,7 +127,7 @@ fn refusals_have_a_code_a_hint_and_an_exit_code() {
         (&["trigger", "backup", "--param", "a b=c"], "API021", 2),
         (&["trigger", "backup", "--key", "a\nb"], "API021", 2),
         (&["why", "backup@soon"], "API009", 2),
-        (&["jobs", "--data", "/nonexistent"], "API014", 4),
+        (&["jobs", "--data", "/dev/null/none"], "API014", 4),
         (&["retry", "idle"], "API019", 3),
     ] {
         assert_eq!(scratch.refused(arguments), (code.to_owned(), exit), "{arguments:?}");
