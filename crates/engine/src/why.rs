@@ -65,7 +65,16 @@ impl Engine {
         let unfinished =
             RunFilter { job: Some(view.row.id), unfinished: true, limit: 100, ..RunFilter::default() };
         let current = self.runs(unfinished).await?.into_iter().find(|r| !r.run.is_finished());
+        let past = self.past().await?;
         let mut why = match (&view.row.paused, &current, view.next) {
+            (None, None, Some(_)) if past.held().is_some() => Why {
+                answer: format!(
+                    "{name} does not fire: {}",
+                    past.held().map(crate::past::told).unwrap_or_default()
+                ),
+                rule: Some("punctual doctor store --accept".into()),
+                ..Why::default()
+            },
             (Some(pause), ..) => Why {
                 answer: format!(
                     "{name} does not fire: it has been paused since {} ({})",

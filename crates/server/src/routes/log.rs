@@ -36,8 +36,11 @@ pub async fn read(
     let run = resolve(&engine, &id).await?.run;
     let newest = newest_attempt(&run);
     let attempt = query.attempt.or(newest).unwrap_or(1);
-    if Some(attempt) > newest && (query.attempt.is_some() || run.is_finished()) {
-        return Err(no_attempt(&run, attempt));
+    // One that is leased has begun or is about to, whatever this daemon knows of its start by now: who waits for its
+    // output is given none yet.
+    let known = newest.max(matches!(run.state, RunState::Leased(_)).then(|| run.next_attempt()));
+    if Some(attempt) > known && (query.attempt.is_some() || run.is_finished()) {
+        return Err(no_attempt(&run, attempt, known.unwrap_or(0)));
     }
     // Whether it has ended is known from before the file is read: what it wrote until then is all in the file.
     let ended = run.is_finished() || run.attempts.iter().any(|a| a.number == attempt);
@@ -88,8 +91,8 @@ fn read_piece(path: &std::path::Path, offset: u64) -> std::io::Result<(Vec<u8>, 
     Ok((bytes, whole))
 }
 
-fn no_attempt(run: &Run, attempt: u32) -> ApiError {
-    let message = match run.attempts.len() {
+fn no_attempt(run: &Run, attempt: u32, known: u32) -> ApiError {
+    let message = match known {
         0 if run.is_finished() => format!("run {} never started: it has no output", run.id),
         0 => format!("run {} has not started yet: it has no output", run.id),
         n => format!("run {} has no attempt {attempt}; it has {n}", run.id),
