@@ -65,7 +65,7 @@ struct Inner {
 }
 
 /// Where a decision's effects stand, once it has been taken.
-type Told = Arc<Mutex<Option<Effects>>>;
+type Told = Arc<Mutex<Option<Arc<Effects>>>>;
 
 /// What is said of a running daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,7 +192,7 @@ impl Engine {
     pub(crate) fn take_unresolved(&self, cycles: u64) -> Option<Effects> {
         let (number, told) = self.inner.unresolved.lock().expect("no holder of this lock panics").take()?;
         let effects = told.lock().expect("no holder of this lock panics").take();
-        effects.filter(|_| cycles > number)
+        effects.filter(|_| cycles > number).map(Arc::unwrap_or_clone)
     }
 
     /// How much history and output is kept.
@@ -371,6 +371,7 @@ impl Engine {
                     let mut book = book.after(past.clone());
                     let result = work(&mut book, snapshot);
                     let (decision, effects) = book.close();
+                    let effects = Arc::new(effects);
                     let complete = effects.missing.is_empty() && effects.unread.is_empty() && writes;
                     let written = if result.is_ok() && complete { decision } else { Decision::default() };
                     let follows = (result.is_ok() && complete).then(|| effects.clone());
@@ -406,7 +407,9 @@ impl Engine {
                 for trigger in effects.gave_up.iter().filter(|_| writes && result.is_ok()) {
                     self.set_aside(format!("{trigger} fires no more: its next instant cannot be found"));
                 }
-                return result.map(|value| (value, effects, done));
+                // Nobody else has them then, and there may be thousands of runs in them.
+                told.lock().expect("no holder of this lock panics").take();
+                return result.map(|value| (value, Arc::unwrap_or_clone(effects), done));
             }
             self.learn_missing(ask, &effects, &mut forgotten).await?;
         }
