@@ -519,8 +519,3 @@ fn specs(yaml: &str) -> Vec<JobSpec> {
         loaded.unwrap_or_else(|errors| panic!("{errors:?}\n{yaml}")).jobs
     })
 }
-
-/// A generator of its own for the world's choices.
-pub fn chances(seed: u64) -> Rng {
-    Rng::new(seed)
-}

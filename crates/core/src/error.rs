@@ -3,6 +3,7 @@
 //! A code is a page: `docs/errors/<CODE>.md`, compiled into the binary and shown by `punctual explain <CODE>`.
 //! A code is never reused for another meaning. `cargo xtask tidy` compares codes and pages.
 
+use std::any::Any;
 use std::fmt;
 
 /// The stable name of an error, for example `TRG004`. Three letters for the area, three digits.
@@ -135,6 +136,12 @@ fn is_wide(c: char) -> bool {
     matches!(u32::from(c),
         0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F
         | 0xFF00..=0xFF60 | 0xFFE0..=0xFFE6 | 0x1F300..=0x1F64F | 0x1F900..=0x1F9FF | 0x20000..=0x3FFFD)
+}
+
+/// What a panic said; empty if it said it in no text.
+pub fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -180,10 +180,15 @@ impl Success {
 
     /// Whether an exit code is a good one.
     pub fn is_good(&self, code: i32) -> bool {
-        match self.exit_codes.is_empty() {
-            true => code == 0,
-            false => self.exit_codes.iter().any(|good| i32::from(*good) == code),
-        }
+        is_good_exit(&self.exit_codes, code)
+    }
+}
+
+/// Whether an exit code is one of `good`, or 0 where none are named.
+pub fn is_good_exit(good: &[u8], code: i32) -> bool {
+    match good.is_empty() {
+        true => code == 0,
+        false => good.iter().any(|good| i32::from(*good) == code),
     }
 }
 

@@ -6,15 +6,16 @@
 
 use crate::clock::{Clock, Monotonic};
 use crate::inbox::{Inbox, Message};
+use crate::supervisor::output;
 use crate::supervisor::protocol::Told;
+use punctual_core::error::panic_text;
 use punctual_core::id::{Fence, RunId};
 use punctual_core::job::Job;
 use punctual_core::run::Run;
 use punctual_core::time::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -260,11 +261,8 @@ impl Shared {
 
     fn carry_out(&self, handler: &dyn Handler, call: &Call) -> Handled {
         let started = self.clock.now();
-        let result = catch_unwind(AssertUnwindSafe(|| handler.handle(call))).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<&str>().map(|t| (*t).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(format!("it panicked: {}", text.unwrap_or_default()))
-        });
+        let result = catch_unwind(AssertUnwindSafe(|| handler.handle(call)))
+            .unwrap_or_else(|panic| Err(format!("it panicked: {}", panic_text(panic.as_ref()))));
         Handled {
             run: call.run,
             fence: call.fence,
@@ -294,16 +292,10 @@ impl Log {
         let text = if bytes > self.left { "[punctual: the rest was cut here]" } else { line };
         self.left = self.left.saturating_sub(bytes);
         if self.file.is_none() {
-            self.file = self.open();
+            self.file = output::create(&self.path).ok();
         }
         if let Some(file) = &mut self.file {
             let _ = file.write_all(format!("{text}\n").as_bytes());
         }
-    }
-
-    fn open(&self) -> Option<File> {
-        DirBuilder::new().recursive(true).mode(0o700).create(self.path.parent()?).ok()?;
-        let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-        OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(&self.path).ok()
     }
 }

@@ -19,7 +19,7 @@ use crate::shared::{DaemonFacts, Engine};
 use crate::supervisor::Supervisor;
 use crate::supervisor::protocol::{Report, Request};
 use crate::timer::Timer;
-use punctual_core::error::{Code, Diagnostic};
+use punctual_core::error::{Code, Diagnostic, panic_text};
 use punctual_core::failpoint;
 use punctual_core::id::NodeId;
 use punctual_core::job::Job;
@@ -241,8 +241,7 @@ impl Daemon {
     fn cycle_contained(&mut self) -> Result<Cycled, EngineError> {
         let cycle = AssertUnwindSafe(|| block_on(self.node.cycle_once(&mut self.hands)));
         catch_unwind(cycle).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<&str>().map(|t| (*t).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            let text = panic_text(panic.as_ref());
             self.engine.set_aside(format!("a cycle panicked, and the next goes on: {text}"));
             // What it had decided may not have been carried out to the end.
             self.node.doubt();

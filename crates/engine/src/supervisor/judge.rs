@@ -1,5 +1,6 @@
 //! What an attempt is judged by, and what was found besides its exit: the words of it between daemon and supervisor.
 
+use punctual_core::job::is_good_exit;
 use serde::{Deserialize, Serialize};
 
 /// What an attempt is judged by once its process has ended.
@@ -54,9 +55,6 @@ impl Judge {
 
     /// Whether an exit code is a good one.
     pub fn is_good(&self, code: i32) -> bool {
-        match self.exit_codes.is_empty() {
-            true => code == 0,
-            false => self.exit_codes.iter().any(|good| i32::from(*good) == code),
-        }
+        is_good_exit(&self.exit_codes, code)
     }
 }

@@ -16,7 +16,7 @@ pub mod judge;
 pub mod launch;
 pub mod links;
 mod outlet;
-mod output;
+pub(crate) mod output;
 pub mod process;
 mod progress;
 pub mod protocol;

@@ -14,6 +14,7 @@ use crate::sqlite::ledger::{self, Ledger};
 use crate::sqlite::ticket::{Answer, Ticket};
 use crate::sqlite::{history, snapshot, sql, write};
 use crate::{Done, StoreError};
+use punctual_core::error::panic_text;
 use punctual_core::failpoint;
 use punctual_core::time::Timestamp;
 use rusqlite::{Connection, params};
@@ -248,8 +249,6 @@ impl Writer {
 /// The decision; a panic in it is the caller's, and refuses the caller's request only.
 pub(crate) fn decide_contained(decide: &mut Decide, seen: &Snapshot) -> Result<Decision> {
     catch_unwind(AssertUnwindSafe(|| decide(seen))).map_err(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        StoreError::Refused(format!("the decision panicked: {}", text.unwrap_or_default()))
+        StoreError::Refused(format!("the decision panicked: {}", panic_text(panic.as_ref())))
     })
 }
